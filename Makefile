@@ -1,0 +1,49 @@
+# Everything a developer or a visitor runs. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PORT ?= 8080
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# The environment is made anew when the lock or the packaging changes, and is otherwise left alone.
+$(READY): requirements/dev.txt pyproject.toml scripts/setup
+	@scripts/setup $(VENV)
+
+setup: $(READY)  ## make the virtual environment and install everything into it
+
+run: $(READY)  ## start a fake provider and a gateway over examples/quickstart (PORT=8080)
+	@$(BIN)/python -m headgate.quickstart --port $(PORT)
+
+test: $(READY)  ## run all tests; brings kube-apiserver and etcd
+	@$(BIN)/python -m tests.kube.assets
+	@$(BIN)/python -m pytest
+
+check: $(READY) lint types contracts test  ## everything CI runs: format, lint, types, import contracts, tests
+
+lint: $(READY)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: $(READY)
+	@$(BIN)/mypy
+
+contracts: $(READY)
+	@$(BIN)/lint-imports
+
+format: $(READY)  ## format the code and mend what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+crds: $(READY)  ## write crds/*.yaml from the models in operator/headgate_operator/api
+	@$(BIN)/python -m headgate_operator.api.schema crds
+
+lock: $(READY)  ## resolve the dependencies anew and pin them with hashes
+	@$(BIN)/pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	    --python-version 3.11 --all-extras --group dev pyproject.toml -o requirements/dev.txt
+
+.PHONY: help setup run test check lint types contracts format crds lock
