@@ -1,0 +1,96 @@
+"""What an attempt came to, and whether another one is worth making: an Outcome in, seconds to wait out.
+
+`server` calls `decide_retry` after each attempt, as long as no byte of the answer has gone to the caller.
+
+    outcome              counts for the circuit   tried again
+    OK                   no                       no
+    CONNECT_FAILED       yes                      elsewhere at once, else here after a pause
+    RESET                yes                      the same
+    TIMEOUT              yes                      the same
+    SERVER_ERROR         yes                      the same
+    MALFORMED            yes                      the same
+    RATE_LIMITED         no                       the same; the pause is the provider's Retry-After
+    CREDENTIAL_REFUSED   no                       only with another credential or elsewhere
+    CALLER_ERROR         no                       no: the same request fails everywhere
+    CANCELLED            no                       no: nobody is waiting
+
+A provider that limits our rate works, and a key that it refuses is ours to mend: neither opens a circuit. The
+subtle rule: a pause is only taken when it ends before the deadline; waiting in order to fail is worse than
+failing.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Final
+
+from gateway_runtime.contract.table import RetryPolicy
+
+
+class Outcome(Enum):
+    OK = "ok"
+    CONNECT_FAILED = "connect_failed"
+    RESET = "reset"
+    TIMEOUT = "timeout"
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    MALFORMED = "malformed"
+    CREDENTIAL_REFUSED = "credential_refused"
+    CALLER_ERROR = "caller_error"
+    CANCELLED = "cancelled"
+
+
+_FAILURES: Final = frozenset(
+    {Outcome.CONNECT_FAILED, Outcome.RESET, Outcome.TIMEOUT, Outcome.SERVER_ERROR, Outcome.MALFORMED}
+)
+_REPEATABLE: Final = _FAILURES | {Outcome.RATE_LIMITED}
+_MOVABLE: Final = _REPEATABLE | {Outcome.CREDENTIAL_REFUSED}
+
+_BY_STATUS: Final = {
+    401: Outcome.CREDENTIAL_REFUSED,
+    403: Outcome.CREDENTIAL_REFUSED,
+    408: Outcome.TIMEOUT,
+    429: Outcome.RATE_LIMITED,
+}
+_BY_CLASS: Final = {2: Outcome.OK, 4: Outcome.CALLER_ERROR, 5: Outcome.SERVER_ERROR}
+
+
+def classify(status: int) -> Outcome:
+    """What an HTTP status from a provider means. It stands here and not in `providers`, which does not know
+    this package. Redirects are not followed (a key must not travel to another host) and count as malformed.
+    """
+    return _BY_STATUS.get(status) or _BY_CLASS.get(status // 100, Outcome.MALFORMED)
+
+
+def counts_as_failure(outcome: Outcome) -> bool:
+    """Whether the endpoint's circuit hears of it as a failure."""
+    return outcome in _FAILURES
+
+
+def decide_retry(
+    policy: RetryPolicy,
+    attempt: int,
+    outcome: Outcome,
+    retry_after_s: float | None,
+    left_s: float,
+    more_choices: bool,
+    draw: Callable[[], float],
+) -> float | None:
+    """Seconds to wait before the next attempt; None to give up and answer with what there is.
+
+    attempt: how many were made, from 1. retry_after_s: what the provider asked for, if it did. left_s: until
+    the request's deadline. more_choices: another endpoint, or another credential after CREDENTIAL_REFUSED, was
+    not tried yet. draw: gives numbers in [0, 1).
+    """
+    if attempt >= policy.max_attempts or left_s <= 0 or outcome not in _MOVABLE:
+        return None
+    if more_choices:
+        return 0.0
+    if outcome not in _REPEATABLE:
+        return None
+    if retry_after_s is not None:
+        pause_s = retry_after_s
+    else:
+        # Full jitter (AWS Architecture Blog, 2015): clients that failed together do not come back together.
+        # The exponent is bounded only so that no policy can overflow a float.
+        pause_s = draw() * min(policy.max_backoff_s, policy.backoff_s * 2.0 ** min(attempt - 1, 60))
+    return pause_s if pause_s < left_s else None

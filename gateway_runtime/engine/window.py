@@ -1,0 +1,65 @@
+"""How much happened in the last `window_s` seconds, in bounded memory: times and amounts in, a count out.
+
+`circuit` counts failures with it, `limits` counts admitted requests. A log of every request would be exact and
+without bound; so events close together share a slot, and the whole slot leaves when its *latest* event is
+`window_s` old. The count is therefore never too small, and too large by at most what one slot holds.
+"""
+
+from collections import deque
+from typing import Final
+
+_SLOTS: Final = 60
+"""A minute's window remembers seconds, an hour's minutes: what has left is seen at most 1/60 of the window late
+(a guess at where nobody notices). At most `_SLOTS` + 2 slots are kept.
+"""
+
+
+class _Slot:
+    __slots__ = ("count", "first_s", "last_s")
+
+    def __init__(self, now_s: float) -> None:
+        self.first_s = now_s
+        self.last_s = now_s
+        self.count = 0
+
+
+class RollingCount:
+    """`now_s` is a monotonic clock's: it never goes back from one call to the next."""
+
+    __slots__ = ("_slots", "_total", "window_s")
+
+    def __init__(self, window_s: float) -> None:
+        self.window_s = window_s
+        self._slots: deque[_Slot] = deque()
+        self._total = 0
+
+    def add(self, now_s: float) -> None:
+        slots = self._slots
+        if not slots or now_s - slots[-1].first_s >= self.window_s / _SLOTS:
+            slots.append(_Slot(now_s))
+        slot = slots[-1]
+        slot.last_s = now_s
+        slot.count += 1
+        self._total += 1
+
+    def total(self, now_s: float) -> int:
+        slots = self._slots
+        while slots and slots[0].last_s + self.window_s <= now_s:
+            self._total -= slots.popleft().count
+        return self._total
+
+    def wait_for_drop(self, now_s: float, drop: int) -> float:
+        """Seconds until the count will have dropped by `drop` or more; `window_s` when so much was never there."""
+        for slot in self._slots:
+            drop -= slot.count
+            if drop <= 0:
+                return max(0.0, slot.last_s + self.window_s - now_s)
+        return self.window_s
+
+    def clear(self) -> None:
+        self._slots.clear()
+        self._total = 0
+
+    def slots(self) -> int:
+        """How many slots are held: the memory this count takes."""
+        return len(self._slots)

@@ -1,0 +1,29 @@
+"""How the processes log: one event in lower case plus fields, JSON unless a person is looking.
+
+`run_gateway` calls it; an embedding process that has configured structlog by itself does not. Log lines go to
+stderr: stdout belongs to the data of the commands.
+"""
+
+import logging
+import sys
+
+import structlog
+
+
+def configure_logging(*, json: bool | None = None, level: int = logging.INFO) -> None:
+    """`json`: None means JSON unless stderr is a terminal."""
+    as_json = not sys.stderr.isatty() if json is None else json
+    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            # The plain traceback: the pretty one prints local variables, and one of them may be a key.
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )

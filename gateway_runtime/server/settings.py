@@ -1,0 +1,40 @@
+"""What a gateway process is told at its start: the command line and the SDK build it, `main.Gateway` reads it.
+
+Everything that may change while it runs is in the routing table instead.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gateway_runtime.contract.ids import GatewayId
+
+MAX_BODY_BYTES: Final = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    name: GatewayId
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0 lets the system choose; `Gateway.port` tells."""
+    admin_host: str = "127.0.0.1"
+    admin_port: int = 9090
+    """0 lets the system choose; `Gateway.admin_port` tells."""
+    operator_urls: tuple[str, ...] = ()
+    """`wss://host:port` of each operator replica; empty: tables come from the embedding process or the disk."""
+    operator_ca_file: Path | None = None
+    """PEM. Read again for each connection, so that a rotated authority needs no restart."""
+    token_file: Path | None = None
+    """The projected ServiceAccount token. Read again for each connection: the kubelet renews it."""
+    state_dir: Path | None = None
+    """Where the last good table is kept; None keeps none."""
+    bootstrap_dir: Path | None = None
+    """Where the bootstrap Secret is mounted: files `part-000`, `part-001`, …"""
+    unready_s: float = 0.0
+    """At the end: how long it still accepts requests after `/readyz` says no, for load balancers to notice."""
+    drain_s: float = 30.0
+    """At the end: how long requests and streams in flight may take to finish before they are cut."""
+    max_body_bytes: int = MAX_BODY_BYTES
+    access_log: bool = False
+    """One line per request."""

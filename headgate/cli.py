@@ -1,0 +1,115 @@
+"""The `headgate` command. Each subcommand imports what it needs when it runs, so that `--help` is instant and
+a gateway image needs no operator packages.
+
+Exit codes, the same for every output format: 0 fine, 1 found problems, 2 wrong usage, 3 could not look.
+Data goes to stdout, progress to stderr.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+
+import click
+
+EXIT_PROBLEMS = 1
+EXIT_COULD_NOT_LOOK = 3
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(package_name="headgate", prog_name="headgate")
+def main() -> None:
+    """Headgate: an LLM gateway, with Kubernetes resources or a folder of the same YAML.
+
+    \b
+    On a laptop     headgate up DIR, then headgate status
+    Before a push   headgate validate DIR
+    In a cluster    headgate operator, headgate gateway (see manifests/)
+    """
+
+
+@main.command()
+@_PATHS
+@click.option("--port", default=8080, show_default=True, help="Where callers send requests. 0: a free one.")
+@click.option("--admin-port", default=8081, show_default=True, help="Health, metrics, status. 0: a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on, for both ports.")
+@click.option("--drain", default=30.0, show_default=True, help="Seconds that running requests get at Ctrl-C.")
+@click.option("--access-log", is_flag=True, help="One line a request on stderr.")
+def up(
+    paths: tuple[Path, ...], port: int, admin_port: int, host: str, drain: float, access_log: bool
+) -> None:
+    """Run a gateway over folders (or files) of manifests, without a cluster.
+
+    The YAML is the cluster's: LLMProvider, ModelRoute, TenantQuota, and Secrets. A Secret that is not in the
+    folder may come from the environment: a provider called groq takes GROQ_API_KEY, a provider of type openai
+    also OPENAI_API_KEY. Files are watched: what you save is live at once, and a broken file keeps its last
+    good content serving while its line is named here.
+
+    \b
+    headgate up examples/quickstart
+    headgate status
+    """
+    from headgate.up import UpSettings, run_up
+
+    settings = UpSettings(
+        paths=paths, host=host, port=port, admin_port=admin_port, drain_s=drain, access_log=access_log
+    )
+    raise SystemExit(asyncio.run(run_up(settings, dict(os.environ))))
+
+
+@main.command()
+@_PATHS
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--secrets", is_flag=True, help="A Secret that the files do not hold is a problem too.")
+def validate(paths: tuple[Path, ...], output: str, secrets: bool) -> None:
+    """Check manifests as the operator would, with file and line.
+
+    Runs the same compile: fields, references between objects, models and keys claimed twice. Kinds that are
+    not Headgate's are left alone. Exit code 1 when there are problems.
+
+    \b
+    headgate validate examples/quickstart
+    headgate validate -o json base overlays/prod
+    """
+    from headgate.validate import build_json, validate_paths
+
+    validation = validate_paths(paths, secrets=secrets)
+    if output == "json":
+        click.echo(build_json(validation))
+    else:
+        for finding in validation.findings:
+            click.echo(str(finding))
+        click.echo(validation.summary, err=bool(validation.findings))
+    raise SystemExit(EXIT_PROBLEMS if validation.findings else 0)
+
+
+@main.command()
+@click.option(
+    "--url", default="http://127.0.0.1:8081", show_default=True, help="Admin address of the gateway."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "wide", "json", "yaml"]),
+    default="table",
+    show_default=True,
+)
+def status(url: str, output: str) -> None:
+    """Show what a running `headgate up` serves and how healthy it is.
+
+    The tables are those of `kubectl get headgate` in a cluster. Exit code 1 when something is not Ready, 3
+    when no gateway answers.
+    """
+    from headgate.columns import find_path
+    from headgate.status import Unreachable, fetch_objects, show_objects
+
+    try:
+        objects = fetch_objects(url)
+    except Unreachable as error:
+        click.echo(f"headgate status: {error}", err=True)
+        raise SystemExit(EXIT_COULD_NOT_LOOK) from None
+    click.echo(show_objects(objects, output))
+    ready = '.status.conditions[?(@.type=="Ready")].status'
+    raise SystemExit(0 if all(find_path(item, ready) == "True" for item in objects) else EXIT_PROBLEMS)
