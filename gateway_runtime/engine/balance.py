@@ -48,8 +48,8 @@ def order_choices(
 ) -> tuple[Choice, ...]:
     """All endpoints worth trying, best first; empty when the route has none, or all of them are refused.
 
-    `model` is the name that the caller asked for, `draw` gives numbers in [0, 1); it is not called where there
-    is nothing to choose.
+    `model` is the name that the caller asked for. `draw` gives numbers in [0, 1); it is not called where
+    there is nothing to choose.
     """
     choices: list[Choice] = []
     last_resort: list[Choice] = []

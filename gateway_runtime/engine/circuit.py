@@ -6,13 +6,13 @@
     HalfOpen  Passed    Closed     the one trial request succeeded
     HalfOpen  Failed    Open       the one trial request failed
 
-Any other event leaves the state alone. Rules. An open circuit refuses. A half-open one lets a single trial
-through and refuses the rest until the trial has ended; an abandoned trial (the caller left) frees the slot and
-says nothing. A request that began before the present state did says nothing of it either: an old stream that
-breaks while a trial is under way is not the trial.
+No other pair occurs. Rules. An open circuit refuses. A half-open one lets a single trial through and refuses
+the rest until the trial has ended; an abandoned trial (the caller left) frees the slot and says nothing. A
+request that began before the present state did says nothing of it either: an old stream that breaks while a
+trial is under way is not the trial.
 
-`server` keeps one Breaker per EndpointId, across reloads, and tells it how each attempt ended. It has no clock:
-`now_s` is an argument and never goes back.
+`server` keeps one Breaker per EndpointId, across reloads, and tells it how each attempt ended. It has no
+clock: `now_s` is an argument and never goes back.
 """
 
 from enum import Enum
@@ -106,25 +106,34 @@ class Breaker:
         """The request ended well. began_s: the `now_s` of its `begin`; None believes that it began in the
         present state, which is wrong only for requests that outlive an opening.
         """
-        self._end(now_s, failed=False)
-        if self._is_of_present_state(now_s, began_s):
+        self._under_way -= 1
+        self._requests += 1
+        if not self._is_of_present_state(now_s, began_s):
+            return
+        if self._state == "Closed":
             self._in_a_row = 0
-            if self._state == "HalfOpen":
-                self._move(Event.PASSED, now_s)
+            self._recent.add(now_s)
+        elif self._state == "HalfOpen":
+            self._move(Event.PASSED, now_s)
 
     def fail(self, now_s: float, reason: str, *, began_s: float | None = None) -> None:
-        """The request ended in a way that `retry.counts_as_failure`. reason: one clause, `503 from upstream`."""
-        self._end(now_s, failed=True)
-        if self._is_of_present_state(now_s, began_s):
+        """It ended in a way that `retry.counts_as_failure`. reason: one clause, `503 from upstream`."""
+        self._under_way -= 1
+        self._requests += 1
+        self._failures += 1
+        if not self._is_of_present_state(now_s, began_s):
+            return
+        if self._state == "Closed":
             self._in_a_row += 1
-            if self._state == "HalfOpen":
-                self.reason = f"the trial request failed: {reason}"
-                self._move(Event.FAILED, now_s)
-            elif self._state == "Closed":
-                broken_rule = self._find_broken_rule(now_s)
-                if broken_rule is not None:
-                    self.reason = f"{broken_rule}, last: {reason}"
-                    self._move(Event.TRIPPED, now_s)
+            self._recent.add(now_s)
+            self._failed.add(now_s)
+            broken_rule = self._find_broken_rule(now_s)
+            if broken_rule is not None:
+                self.reason = f"{broken_rule}, last: {reason}"
+                self._move(Event.TRIPPED, now_s)
+        elif self._state == "HalfOpen":
+            self.reason = f"the trial request failed: {reason}"
+            self._move(Event.FAILED, now_s)
 
     def abandon(self, now_s: float, *, began_s: float | None = None) -> None:
         """The request ended without saying anything of the endpoint: its caller left."""
@@ -145,14 +154,6 @@ class Breaker:
     def __repr__(self) -> str:
         why = f" ({self.reason})" if self.reason else ""
         return f"<Breaker {self._state} since {self.since_s:g} s{why}>"
-
-    def _end(self, now_s: float, *, failed: bool) -> None:
-        self._under_way -= 1
-        self._requests += 1
-        self._recent.add(now_s)
-        if failed:
-            self._failures += 1
-            self._failed.add(now_s)
 
     def _is_of_present_state(self, now_s: float, began_s: float | None) -> bool:
         self.state(now_s)

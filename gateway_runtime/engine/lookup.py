@@ -1,4 +1,4 @@
-"""Who may call what: a RoutingTable in, a LiveTable out, which answers a request in a few dictionary look-ups.
+"""Who may call what: a RoutingTable in, a LiveTable out, which answers requests in a few dictionary look-ups.
 
 `server` builds one LiveTable per table version, aside, and swaps one reference; a request keeps the LiveTable
 it began with. All that can be prepared is prepared at load: keys, names, patterns, priority groups.
@@ -8,7 +8,7 @@ among equally long ones the alphabet decides, so that every gateway chooses the 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
@@ -53,7 +53,7 @@ class _AllowList(NamedTuple):
     patterns: tuple[_Pattern, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LiveTable:
     """One table version, ready for requests. Made by `build_live_table`."""
 
@@ -66,7 +66,7 @@ class LiveTable:
     providers_by_id: Mapping[ProviderId, Provider]
     endpoints_by_id: Mapping[EndpointId, tuple[Provider, Endpoint]]
     groups_by_route: Mapping[RouteId, tuple[Group, ...]]
-    _listings: dict[TenantId, tuple[str, ...]]
+    _listings: dict[TenantId, tuple[str, ...]] = field(default_factory=dict, init=False)
     """`models_for`, once asked: a client that keeps asking for unknown models must not cost a sort each
     time (the 404 names the models).
     """
@@ -107,6 +107,13 @@ class LiveTable:
         """The route's targets by priority, the lowest number first. `route` is one of this table."""
         return self.groups_by_route[route.id]
 
+    def __repr__(self) -> str:
+        table = self.table
+        return (
+            f"<LiveTable {len(table.providers)} providers, {len(table.routes)} routes, "
+            f"{len(table.tenants)} tenants>"
+        )
+
     def _list_models(self, tenant: Tenant) -> tuple[str, ...]:
         namespace = self.namespaces.get(tenant.namespace)
         if namespace is None:
@@ -140,7 +147,6 @@ def build_live_table(table: RoutingTable) -> LiveTable:
         providers_by_id=providers,
         endpoints_by_id={e.id: (provider, e) for provider in table.providers for e in provider.endpoints},
         groups_by_route={route.id: _build_groups(route.targets, providers, names) for route in table.routes},
-        _listings={},
     )
 
 

@@ -78,8 +78,8 @@ def decide_retry(
     """Seconds to wait before the next attempt; None to give up and answer with what there is.
 
     attempt: how many were made, from 1. retry_after_s: what the provider asked for, if it did. left_s: until
-    the request's deadline. more_choices: another endpoint, or another credential after CREDENTIAL_REFUSED, was
-    not tried yet. draw: gives numbers in [0, 1).
+    the request's deadline. more_choices: another endpoint (or, after CREDENTIAL_REFUSED, another credential)
+    was not tried yet. draw: gives numbers in [0, 1).
     """
     if attempt >= policy.max_attempts or left_s <= 0 or outcome not in _MOVABLE:
         return None

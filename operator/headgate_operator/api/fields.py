@@ -1,50 +1,124 @@
-"""Field types that more than one resource uses: names, durations, URLs, references to Secrets."""
+"""Field types that more than one resource uses: names, durations, URLs, references to Secrets.
+
+Each pattern stands here with its words, since a regular expression teaches nobody: `FORMS` is what messages
+say of a value that does not match. Patterns must mean the same to pydantic (Rust's regex) and to the API
+server (RE2), so they spell characters out: `\\s` and `\\w` are Unicode in the one and ASCII in the other.
+"""
 
 import re
-from typing import Annotated, Final
+from collections.abc import Mapping
+from ipaddress import AddressValueError, IPv6Address
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import Field, StringConstraints
 
-from headgate_operator.api.model import ApiModel
+from headgate_operator.api.model import ApiModel, Rule
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION: Final = re.compile(r"([0-9]{1,6})(ms|s|m|h)")
+_PORT: Final = r"[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+_LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
-Duration = Annotated[str, StringConstraints(max_length=8, pattern=r"^[0-9]{1,6}(ms|s|m|h)$")]
-"""A whole number and a unit: `250ms`, `30s`, `5m`, `1h`."""
+_DURATION: Final = r"^[1-9][0-9]{0,5}(ms|s|m|h)$"
+_ITEM_NAME: Final = rf"^{_LABEL}$"
+_OBJECT_NAME: Final = rf"^{_LABEL}(\.{_LABEL})*$"
+_SECRET_KEY: Final = r"^[-._a-zA-Z0-9]+$"
+_MODEL_NAME: Final = r"^[!-)+-~]+$"
+_MODEL_PATTERN: Final = r"^[!-)+-~]*[*]?[!-)+-~]*$"
+_BASE_URL: Final = (
+    r"^https?://([-._a-zA-Z0-9]+|\[[0-9a-fA-F:]+\])"
+    rf"(:({_PORT}))?"
+    r"(/(%[0-9a-fA-F]{2}|[-._~!$&'()*+,;=:@a-zA-Z0-9/])*)?$"
+)
+_PROBE_PATH: Final = r'^/[!-"$-~]*$'
 
-ItemName = Annotated[
-    str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-]
+
+class Form(NamedTuple):
+    words: str
+    """Completes "must be ..."."""
+    shown: bool
+    """Whether a message may repeat a value that does not match. Not where people paste keys by mistake."""
+
+
+FORMS: Final[Mapping[str, Form]] = {
+    _DURATION: Form("a whole number from 1 on and ms, s, m or h, such as 250ms or 30s", shown=True),
+    _ITEM_NAME: Form(
+        "a name of lower-case letters, digits and `-`, beginning and ending with a letter or digit",
+        shown=False,
+    ),
+    _OBJECT_NAME: Form(
+        "the name of a Kubernetes object: lower-case letters, digits, `-` and `.`, "
+        "beginning and ending with a letter or digit",
+        shown=False,
+    ),
+    _SECRET_KEY: Form("the name of a key inside the Secret: letters, digits, `-`, `_` and `.`", shown=False),
+    _MODEL_NAME: Form("a model's name without blanks and without `*`, such as gpt-4o-mini", shown=True),
+    _MODEL_PATTERN: Form("a model's name without blanks, with at most one `*`, such as gpt-4o*", shown=True),
+    _BASE_URL: Form(
+        "an http:// or https:// URL of a host and perhaps a port and a path, such as http://vllm:8000/v1; "
+        "user, query and fragment have no place in it",
+        shown=False,
+    ),
+    _PROBE_PATH: Form("a path that begins with `/` and has no blanks and no `#`", shown=False),
+}
+
+Duration = Annotated[str, StringConstraints(max_length=8, pattern=_DURATION)]
+"""A whole number and a unit: `250ms`, `30s`, `5m`, `1h`. Never zero: no time here makes sense as nothing."""
+
+ItemName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_ITEM_NAME)]
 """Name of an item in a list: lower-case letters, digits and `-`."""
 
-ObjectName = Annotated[
-    str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-]
+ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_OBJECT_NAME)]
 """Name of a Kubernetes object."""
 
-NamespaceName = Annotated[
-    str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-]
+NamespaceName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_ITEM_NAME)]
+"""Name of a namespace."""
 
-ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\s*]+$")]
+SecretKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_SECRET_KEY)]
+"""Name of an entry in a Secret's data."""
+
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=_MODEL_NAME)]
 """One model's name, as callers or providers write it: `gpt-4o-mini`, `meta-llama/Llama-3.1-8B-Instruct`."""
 
-ModelPattern = Annotated[
-    str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\s*]*[*]?[^\s*]*$")
-]
+ModelPattern = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=_MODEL_PATTERN)]
 """A model's name, or a pattern with one `*`: `gpt-4o*`, `*`."""
 
-BaseUrl = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
-"""`http://` or `https://`, host and perhaps a path; no user, query or fragment."""
+BaseUrl = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=_BASE_URL)]
+"""`http://` or `https://`, host, perhaps port and path; no user, query or fragment. Needs an `address_rule`."""
+
+ProbePath = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=_PROBE_PATH)]
+"""A path below a base URL, perhaps with a query."""
 
 
 def parse_duration(text: str) -> float:
     """Seconds. `text` is a `Duration`; raises ValueError for anything else."""
-    match = _DURATION.fullmatch(text)
+    match = re.fullmatch(r"([1-9][0-9]{0,5})(ms|s|m|h)", text)
     if match is None:
         raise ValueError(f"{text!r} is not a duration: write a whole number and ms, s, m or h, such as 30s")
     return int(match[1]) * _UNITS[match[2]]
+
+
+def address_rule(wire_name: str, attribute: str) -> Rule:
+    """What a pattern cannot say of a `BaseUrl`: brackets hold an IPv6 address, and not a mapped IPv4 one."""
+
+    def holds(owner: ApiModel) -> bool:
+        url: str | None = getattr(owner, attribute)
+        host = re.match(r"https?://\[([^]]*)\]", url or "")
+        return host is None or _is_ipv6(host[1])
+
+    url_cel = f"self.{wire_name}"
+    return Rule(
+        f"!has({url_cel}) || !{url_cel}.contains('[') || isIP(url({url_cel}).getHostname())",
+        f"{wire_name} has brackets around something that is no IPv6 address: "
+        "write it like http://[::1]:8000/v1",
+        holds,
+    )
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return IPv6Address(text).ipv4_mapped is None
+    except AddressValueError:
+        return False
 
 
 class SecretKeyRef(ApiModel):
@@ -52,9 +126,7 @@ class SecretKeyRef(ApiModel):
 
     name: ObjectName
     """Name of the Secret. Label it `headgate.dev/watched: "true"` and a change of it is live at once; without
-    the label it is read
-    again every few minutes."""
-    key: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")] = (
-        Field(default="api-key")
-    )
+    the label it is read again every few minutes.
+    """
+    key: SecretKey = Field(default="api-key")
     """Key inside the Secret's data."""

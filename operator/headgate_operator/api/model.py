@@ -13,7 +13,9 @@ from pydantic.alias_generators import to_camel
 
 class Rule(NamedTuple):
     cel: str
-    """Evaluated by the API server with `self` being the object that the rule belongs to."""
+    """Evaluated by the API server, `self` being the object that the rule belongs to. Inside a list, optional
+    fields need `has()` even where they have a default: `structural` says why.
+    """
     message: str
     """Names the field and the remedy."""
     holds: Callable[[Any], bool]
@@ -22,8 +24,8 @@ class Rule(NamedTuple):
 
 class ApiModel(BaseModel):
     """Fields are camelCase on the wire. Unknown fields are ignored here, since an older operator must be able
-    to read newer objects;
-    the API server and `headgate validate` refuse them."""
+    to read newer objects; the API server and `headgate validate` refuse them.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from headgate_operator.api.fields import (
     BaseUrl,
@@ -10,7 +10,9 @@ from headgate_operator.api.fields import (
     ItemName,
     ModelName,
     NamespaceName,
+    ProbePath,
     SecretKeyRef,
+    address_rule,
     parse_duration,
 )
 from headgate_operator.api.model import ApiModel, Rule
@@ -20,6 +22,7 @@ class Endpoint(ApiModel):
     """One replica of the provider. Each has its own health and its own circuit."""
 
     list_map_keys: ClassVar = ("name",)
+    cel_rules: ClassVar = (address_rule("url", "url"),)
 
     name: ItemName
     """Identifies the endpoint in status, metrics and logs; its circuit lives under this name."""
@@ -54,8 +57,8 @@ class PassiveHealth(ApiModel):
 
     enabled: bool = True
     """Connection failures, timeouts, 5xx and malformed answers count against the endpoint's circuit. When
-    false, the circuit never
-    opens."""
+    false, the circuit never opens.
+    """
 
 
 class ActiveHealth(ApiModel):
@@ -73,10 +76,10 @@ class ActiveHealth(ApiModel):
 
     enabled: bool = True
     """When false, health comes from real requests alone and is Unknown without them."""
-    path: Annotated[str, StringConstraints(max_length=256, pattern=r"^/[^\s#]*$")] = "/models"
+    path: ProbePath = "/models"
     """Asked with GET below each endpoint's URL. 2xx is good; 401 and 403 mean the credential is refused; any
-    other 4xx shows a
-    living server; 5xx and silence are failures."""
+    other 4xx shows a living server; 5xx and silence are failures.
+    """
     interval: Duration = "30s"
     """Between two probes of one endpoint, from each gateway."""
     timeout: Duration = "5s"
@@ -100,8 +103,8 @@ class Health(ApiModel):
 
 class Circuit(ApiModel):
     """The circuit breaker of each endpoint. Closed: requests pass. Open: none do, they go to other targets.
-    After `openFor` it is
-    half-open: one trial request at a time decides whether it closes or opens again."""
+    After `openFor` it is half-open: one trial request at a time decides whether it closes or opens again.
+    """
 
     cel_rules: ClassVar = (
         Rule(
@@ -185,20 +188,21 @@ class LLMProviderSpec(ApiModel):
             "for a server without keys",
             lambda s: s.type != "openai" or bool(s.credentials),
         ),
+        address_rule("baseUrl", "base_url"),
     )
 
     type: Literal["openai", "openai-compatible"]
     """openai: api.openai.com unless `baseUrl` or `endpoints` say otherwise. openai-compatible: any server
-    that speaks OpenAI's API
-    (vLLM, Ollama's /v1, Groq, Mistral, Together, DeepSeek, OpenRouter, ...)."""
+    that speaks OpenAI's API (vLLM, Ollama's /v1, Groq, Mistral, Together, DeepSeek, OpenRouter, ...).
+    """
     base_url: BaseUrl | None = None
     """Base URL up to and including the version, such as `https://api.groq.com/openai/v1`."""
     endpoints: Annotated[tuple[Endpoint, ...], Field(max_length=64)] = ()
     """Several addresses that serve the same models, such as the replicas of a self-hosted one."""
     credentials: Annotated[tuple[Credential, ...], Field(max_length=8)] = ()
     """API keys, the first in use. When the provider refuses it (401, 403), the next takes its place. Rotate
-    by adding the new key,
-    moving it to the front, and removing the old one."""
+    by adding the new key, moving it to the front, and removing the old one.
+    """
     models: Annotated[tuple[ProviderModel, ...], Field(max_length=256)] = ()
     """The models served here. Empty: any name is passed on as it is."""
     health: Health = Field(default_factory=Health)

@@ -24,8 +24,8 @@ class Subject(ApiModel):
     """Identifies the subject in status and logs."""
     type: Literal["APIKey", "Anonymous"]
     """APIKey: callers that send the key in the Secret. Anonymous: callers that send none; without such a
-    subject somewhere, nobody is
-    served without a key."""
+    subject somewhere, nobody is served without a key.
+    """
     secret_ref: SecretKeyRef | None = None
     """The API key: as text, or as `sha256:` and its SHA-256 in hex, so that the key itself need not be stored
     anywhere.

@@ -43,8 +43,9 @@ class Target(ApiModel):
 
 class Retry(ApiModel):
     """What happens when an attempt fails before the caller has received a byte. Only what can succeed is
-    tried again: connection
-    failures, timeouts, 429, 5xx and malformed answers; each time on another endpoint where there is one."""
+    tried again: connection failures, timeouts, 429, 5xx and malformed answers; each time on another endpoint
+    where there is one.
+    """
 
     cel_rules: ClassVar = (
         Rule(
@@ -58,8 +59,8 @@ class Retry(ApiModel):
     """All attempts together, the first included. 1 turns retrying off."""
     backoff: Duration = "100ms"
     """The first wait before the same endpoint is tried again; it doubles each time, with full jitter. Another
-    endpoint is tried at
-    once."""
+    endpoint is tried at once.
+    """
     max_backoff: Duration = "2s"
     """The longest wait."""
 
@@ -82,7 +83,7 @@ class ModelRouteSpec(ApiModel):
 
     cel_rules: ClassVar = (
         Rule(
-            "self.targets.exists(t, t.weight > 0)",
+            "self.targets.exists(t, !has(t.weight) || t.weight > 0)",
             "every target has weight 0, so none would be used: give at least one a weight above 0",
             lambda s: any(t.weight > 0 for t in s.targets),
         ),
@@ -93,8 +94,8 @@ class ModelRouteSpec(ApiModel):
         Field(min_length=1, max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ]
     """Model names that callers ask for: exact, or with one `*`. An exact name beats a pattern, a longer
-    pattern a shorter one. Claimed
-    by two routes of one namespace, a name belongs to the older route."""
+    pattern a shorter one. Claimed by two routes of one namespace, a name belongs to the older route.
+    """
     targets: Annotated[
         tuple[Target, ...],
         Field(min_length=1, max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"}),

@@ -1,6 +1,6 @@
 """The status of the three resources, as the operator writes it. Everything is optional and nothing has a
-default: an object written by
-another version of the operator must stay valid."""
+default: an object written by another version of the operator must stay valid.
+"""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -52,6 +52,8 @@ class EndpointStatus(ApiModel):
 
 
 class CommonStatus(ApiModel):
+    """What the operator says of every resource."""
+
     observed_generation: Annotated[int, Field(json_schema_extra={"format": "int64"})] | None = None
     """The generation of the spec that this status is about."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8)] | None = None
@@ -76,7 +78,13 @@ class ModelRouteStatus(CommonStatus):
 
     targets: Text | None = None
     """`n/m`: n of m targets are in service (they resolve and their provider has a healthy endpoint)."""
-    models: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=64)] | None = None
+    models: (
+        Annotated[
+            tuple[Annotated[str, Field(max_length=256)], ...],
+            Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+        ]
+        | None
+    ) = None
     """The model names that this route serves, without those that an older route claims."""
 
 

@@ -1,0 +1,169 @@
+"""One endpoint as this gateway knows it: its circuit, what the probes said, how it did lately.
+
+`state.LiveState` keeps one per EndpointId. `request` opens an `Attempt` here for each request that it sends and
+ends it exactly once; `probe` tells verdicts; `report` reads.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import structlog
+
+from gateway_runtime.contract.health import Circuit, EndpointReport, Health
+from gateway_runtime.contract.ids import EndpointId
+from gateway_runtime.contract.table import Provider
+from gateway_runtime.engine.balance import Availability
+from gateway_runtime.engine.circuit import Breaker
+from gateway_runtime.engine.retry import Outcome, counts_as_failure
+from gateway_runtime.engine.window import RollingCount
+
+log = structlog.get_logger()
+
+RECENT_S: Final = 60.0
+_LATENCY_WEIGHT: Final = 0.2
+"""Of the newest sample in the moving average: about the last ten requests count. A guess."""
+
+
+class Clock(NamedTuple):
+    now: Callable[[], float]
+    """Monotonic: what decisions are made with. The event loop's own, so that timers agree with it."""
+    unix: Callable[[], float]
+    """What people and other machines are told."""
+
+
+class EndpointState:
+    def __init__(
+        self,
+        endpoint_id: EndpointId,
+        provider: Provider,
+        clock: Clock,
+        on_change: Callable[["EndpointState"], None],
+    ) -> None:
+        self.id = endpoint_id
+        self.health: Health = "Unknown"
+        self.health_reason = ""
+        self.latency_ms: float | None = None
+        self._clock = clock
+        self._on_change = on_change
+        self._provider = provider
+        self._breaker = Breaker(provider.circuit, clock.now())
+        self._circuit: Circuit = "Closed"
+        self._changed_unix_s = clock.unix()
+        self._requests = RollingCount(RECENT_S)
+        self._failures = RollingCount(RECENT_S)
+
+    def configure(self, provider: Provider) -> None:
+        if provider.passive_health:
+            self._breaker.configure(provider.circuit)
+        else:
+            # Nothing would ever close an open circuit once outcomes no longer count.
+            self._breaker = Breaker(provider.circuit, self._clock.now())
+        if provider.probe is None:
+            self.set_health("Unknown", "")
+        self._provider = provider
+        self.look()
+
+    def availability(self, now_s: float) -> Availability:
+        availability = self._breaker.availability(now_s)
+        if self.health == "Unhealthy" and availability is not Availability.REFUSED:
+            return Availability.DOUBTFUL
+        return availability
+
+    def begin(self) -> "Attempt | None":
+        """None: the circuit refuses. Otherwise the Attempt must be ended."""
+        now_s = self._clock.now()
+        began = self._breaker.begin(now_s)
+        self.look()
+        return Attempt(self, now_s) if began else None
+
+    def end(self, began_s: float, outcome: Outcome, reason: str) -> None:
+        """Called by Attempt."""
+        now_s = self._clock.now()
+        if outcome is Outcome.CANCELLED or not self._provider.passive_health:
+            self._breaker.abandon(now_s, began_s=began_s)
+        elif counts_as_failure(outcome):
+            self._breaker.fail(now_s, reason, began_s=began_s)
+        else:
+            self._breaker.succeed(now_s, began_s=began_s)
+        if outcome is not Outcome.CANCELLED:
+            self._requests.add(now_s)
+            if counts_as_failure(outcome):
+                self._failures.add(now_s)
+        self.look()
+
+    def is_on_trial(self) -> bool:
+        return self._circuit == "HalfOpen"
+
+    def note_latency(self, latency_s: float) -> None:
+        sample_ms = latency_s * 1000
+        before_ms = self.latency_ms
+        self.latency_ms = (
+            sample_ms if before_ms is None else before_ms + (sample_ms - before_ms) * _LATENCY_WEIGHT
+        )
+
+    def set_health(self, health: Health, reason: str) -> None:
+        self.health_reason = reason
+        if health != self.health:
+            log.info("endpoint health", endpoint=self.id, health=health, before=self.health, reason=reason)
+            self.health = health
+            self._changed_unix_s = self._clock.unix()
+            self._on_change(self)
+
+    def look(self) -> None:
+        """Notices that the circuit changed, also by time alone."""
+        circuit = self._breaker.state(self._clock.now())
+        if circuit != self._circuit:
+            reason = self._breaker.reason
+            log.info("circuit", endpoint=self.id, circuit=circuit, before=self._circuit, reason=reason)
+            self._circuit = circuit
+            self._changed_unix_s = self._clock.unix()
+            self._on_change(self)
+
+    def cools_in_s(self) -> float | None:
+        """Seconds until an open circuit lets a trial through; None when it is not open."""
+        now_s = self._clock.now()
+        if self._breaker.state(now_s) != "Open":
+            return None
+        return self._breaker.since_s + self._provider.circuit.open_s - now_s
+
+    def report(self) -> EndpointReport:
+        now_s = self._clock.now()
+        self.look()
+        return EndpointReport(
+            endpoint=self.id,
+            health=self.health,
+            circuit=self._circuit,
+            reason="; ".join(reason for reason in (self._breaker.reason, self.health_reason) if reason),
+            since_s=self._changed_unix_s,
+            latency_ms=self.latency_ms,
+            requests=self._requests.total(now_s),
+            failures=self._failures.total(now_s),
+        )
+
+    def __repr__(self) -> str:
+        return f"<EndpointState {self.id}: {self.health}, {self._breaker!r}>"
+
+
+class Attempt:
+    """One request under way to an endpoint."""
+
+    __slots__ = ("_began_s", "_endpoint", "_ended")
+
+    def __init__(self, endpoint: EndpointState, began_s: float) -> None:
+        self._endpoint = endpoint
+        self._began_s = began_s
+        self._ended = False
+
+    def note_first_byte(self, latency_s: float) -> None:
+        """A trial has succeeded when a stream begins: a stream may last minutes, and the circuit would refuse
+        everybody else meanwhile.
+        """
+        self._endpoint.note_latency(latency_s)
+        if self._endpoint.is_on_trial():
+            self.end(Outcome.OK, "")
+
+    def end(self, outcome: Outcome, reason: str) -> None:
+        """The first call counts."""
+        if not self._ended:
+            self._ended = True
+            self._endpoint.end(self._began_s, outcome, reason)

@@ -1,0 +1,120 @@
+"""What lives on while tables come and go: circuit, health and latency of each endpoint, what each tenant has
+used of its limits, which credentials were refused.
+
+`reload` calls `configure` with each new table, in the same step in which it swaps the table; `request` and
+`probe` ask and tell; `report` and `admin` read. Everything is found by identity, so that an edit of a route or
+the rotation of a key resets nothing; what left the table is forgotten.
+
+The one subtle rule: a request may still hold a table whose endpoint is gone from here. It gets a state of its
+own, which nobody else sees.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from gateway_runtime.contract.health import EndpointReport
+from gateway_runtime.contract.ids import EndpointId, ProviderId, TenantId
+from gateway_runtime.contract.stream import Share
+from gateway_runtime.contract.table import Credential, Provider, Tenant
+from gateway_runtime.engine.balance import Availability, Choice
+from gateway_runtime.engine.limits import RollingLimit, share_of
+from gateway_runtime.engine.lookup import LiveTable
+from gateway_runtime.server.endpoint import Clock, EndpointState
+
+log = structlog.get_logger()
+
+WHOLE: Final = Share(index=0, gateways=1)
+"""Without an operator that says otherwise, this gateway is the only one."""
+
+REFUSED_CREDENTIAL_S: Final = 60.0
+"""How long a refused credential is tried last. It comes first again after that: a quota may have been raised, and
+one refused request a minute costs little (a guess).
+"""
+
+
+class LiveState:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.on_change: Callable[[EndpointId], None] = lambda _: None
+        """Called when an endpoint appears, or its health or circuit changes. `report` sets it."""
+        self.endpoints: dict[EndpointId, EndpointState] = {}
+        self._limits: dict[TenantId, tuple[RollingLimit, ...]] = {}
+        self._share = WHOLE
+        self._refused_until_s: dict[tuple[ProviderId, Credential], float] = {}
+
+    def configure(self, live: LiveTable, share: Share) -> None:
+        self._share = share
+        appeared = []
+        endpoints = {}
+        for endpoint_id, (provider, _) in live.endpoints().items():
+            state = self.endpoints.get(endpoint_id)
+            if state is None:
+                state = EndpointState(endpoint_id, provider, self.clock, self._note_change)
+                appeared.append(endpoint_id)
+            else:
+                state.configure(provider)
+            endpoints[endpoint_id] = state
+        self.endpoints = endpoints
+        self._limits = {t.id: self._build_limits(t, self._limits.get(t.id, ())) for t in live.table.tenants}
+        known = {(p.id, credential) for p in live.table.providers for credential in p.credentials}
+        self._refused_until_s = {k: until for k, until in self._refused_until_s.items() if k in known}
+        for endpoint_id in appeared:
+            self.on_change(endpoint_id)
+
+    def availability(self, endpoint_id: EndpointId) -> Availability:
+        state = self.endpoints.get(endpoint_id)
+        return Availability.READY if state is None else state.availability(self.clock.now())
+
+    def endpoint(self, choice: Choice) -> EndpointState:
+        state = self.endpoints.get(choice.endpoint.id)
+        if state is None:
+            return EndpointState(choice.endpoint.id, choice.provider, self.clock, lambda _: None)
+        return state
+
+    def limits_of(self, tenant: Tenant) -> tuple[RollingLimit, ...]:
+        limits = self._limits.get(tenant.id)
+        return self._build_limits(tenant, ()) if limits is None else limits
+
+    def order_credentials(self, provider: Provider) -> Sequence[Credential]:
+        """As the manifest has them, those refused a moment ago last."""
+        if not self._refused_until_s:
+            return provider.credentials
+        now_s = self.clock.now()
+        return sorted(
+            provider.credentials, key=lambda c: self._refused_until_s.get((provider.id, c), 0.0) > now_s
+        )
+
+    def refuse_credential(self, provider: Provider, credential: Credential, status: int) -> None:
+        key = (provider.id, credential)
+        now_s = self.clock.now()
+        if self._refused_until_s.get(key, 0.0) <= now_s:
+            log.warning(
+                "credential refused", provider=provider.id, credential=credential.name, status=status
+            )
+        self._refused_until_s[key] = now_s + REFUSED_CREDENTIAL_S
+
+    def reports(self) -> tuple[EndpointReport, ...]:
+        return tuple(self.endpoints[endpoint_id].report() for endpoint_id in sorted(self.endpoints))
+
+    def _build_limits(self, tenant: Tenant, before: Sequence[RollingLimit]) -> tuple[RollingLimit, ...]:
+        kept = {limit.name: limit for limit in before}
+        limits = []
+        for limit in tenant.limits:
+            amount = share_of(limit.amount, self._share.index, self._share.gateways)
+            rolling = kept.get(limit.name)
+            if rolling is None:
+                rolling = RollingLimit(limit.name, amount, limit.window_s)
+            else:
+                rolling.configure(amount, limit.window_s)
+            limits.append(rolling)
+        return tuple(limits)
+
+    def _note_change(self, state: EndpointState) -> None:
+        self.on_change(state.id)
+        wait_s = state.cools_in_s()
+        if wait_s is not None:
+            # Half-open begins with time alone, and it is to be reported when it does.
+            asyncio.get_running_loop().call_later(wait_s, state.look)

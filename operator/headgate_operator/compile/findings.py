@@ -1,0 +1,153 @@
+"""A finding: one thing that is wrong with one object, with its code, its field and a sentence that says what
+to do.
+
+The passes make them; `rollup` and the command line show them. Every message stands here, one function for
+each, so that they can be read together. No message holds the value of a Secret, and `ref_not_permitted` is
+the same whether the provider exists or not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+from headgate_operator.api.manifest import BrokenManifest, Meta
+from headgate_operator.api.reasons import Code
+from headgate_operator.compile.resources import AnyManifest
+
+_SHOWN: Final = 10
+"""So many names are listed in a message; a status is no place for two hundred."""
+_COMPARED: Final = 100
+"""So many names are looked through for a similar one: a comparison costs some 10 µs, and 5,000 routes may be
+broken at once.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    code: Code
+    field: str
+    """Path in the manifest, such as `spec.targets[0].providerRef.name`."""
+    message: str
+    """Sentences, without code and object."""
+
+    def text(self, meta: Meta) -> str:
+        """What people see, everywhere the same: `HG0203 ModelRoute team-a/chat: target provider …`."""
+        return f"{self.code.id} {meta}: {self.message}"
+
+
+def invalid_fields(manifest: AnyManifest) -> tuple[Finding, ...]:
+    """Empty for a manifest that makes sense."""
+    if not isinstance(manifest, BrokenManifest):
+        return ()
+    return tuple(
+        Finding(Code.INVALID_FIELD, problem.path, f"{problem.path}: {problem.message}")
+        for problem in manifest.problems
+    )
+
+
+def secret_not_found(field: str, namespace: str, name: str, key: str) -> Finding:
+    return Finding(
+        Code.SECRET_NOT_FOUND,
+        f"{field}.name",
+        f'Secret "{name}" not found in namespace {namespace}: create it with the key "{key}", '
+        "or correct secretRef.name",
+    )
+
+
+def secret_key_not_found(field: str, name: str, key: str, keys: Sequence[str]) -> Finding:
+    there = f"keys there: {_enumerate(keys)}" if keys else "it is empty"
+    return Finding(
+        Code.SECRET_KEY_NOT_FOUND,
+        f"{field}.key",
+        f'Secret "{name}" has no key "{key}"; {there}. {_did_you_mean(key, keys)}'
+        "Add the key to the Secret, or correct secretRef.key",
+    )
+
+
+def malformed_secret(field: str, name: str, key: str, problem: str) -> Finding:
+    return Finding(
+        Code.MALFORMED_SECRET,
+        field,
+        f'key "{key}" of Secret "{name}" cannot be an API key: {problem}. Put the API key there, alone',
+    )
+
+
+def provider_not_found(field: str, name: str, providers: Sequence[str]) -> Finding:
+    there = f"providers in this namespace: {_enumerate(providers)}" if providers else "this namespace has none"
+    return Finding(
+        Code.PROVIDER_NOT_FOUND,
+        f"{field}.providerRef.name",
+        f'target provider "{name}" not found; {there}. {_did_you_mean(name, providers)}'
+        "Correct providerRef.name, or create the LLMProvider",
+    )
+
+
+def ref_not_permitted(field: str, provider: str, namespace: str) -> Finding:
+    return Finding(
+        Code.REF_NOT_PERMITTED,
+        f"{field}.providerRef",
+        f"target provider {provider} does not exist or does not admit routes of namespace {namespace}. "
+        f"Correct providerRef, or have {namespace} added to that provider's spec.allowedRoutes.namespaces",
+    )
+
+
+def model_not_found(field: str, provider: str, model: str, models: Sequence[str]) -> Finding:
+    return Finding(
+        Code.MODEL_NOT_FOUND,
+        f"{field}.model",
+        f'target provider "{provider}" has no model "{model}"; models there: {_enumerate(models)}. '
+        f"{_did_you_mean(model, models)}Correct the target's model, or add it to the provider's spec.models",
+    )
+
+
+def no_model_served(field: str, provider: str, models: Sequence[str]) -> Finding:
+    return Finding(
+        Code.MODEL_NOT_FOUND,
+        field,
+        f'target provider "{provider}" has none of this route\'s models; models there: '
+        f"{_enumerate(models)}. Set the target's model to one of them, or add the route's to the provider's "
+        "spec.models",
+    )
+
+
+def model_claimed(field: str, model: str, loser: Meta, winner: Meta) -> Finding:
+    return Finding(
+        Code.MODEL_CLAIMED,
+        field,
+        f'model "{model}" is served by {winner}, {_why_first(loser, winner)}. '
+        "Remove it from one of the two routes",
+    )
+
+
+def key_claimed(field: str, subject: str, loser: Meta, winner: Meta) -> Finding:
+    return Finding(
+        Code.KEY_CLAIMED,
+        field,
+        f'subject "{subject}" has an API key that belongs to {winner}, {_why_first(loser, winner)}. '
+        "Give the subject a key of its own, or remove it from one of the two quotas",
+    )
+
+
+def anonymous_claimed(field: str, subject: str, loser: Meta, winner: Meta) -> Finding:
+    return Finding(
+        Code.ANONYMOUS_CLAIMED,
+        field,
+        f'subject "{subject}" is Anonymous, and callers without a key belong to {winner}, '
+        f"{_why_first(loser, winner)}; one quota of the installation serves them. "
+        "Remove the subject from one of the two quotas",
+    )
+
+
+def _why_first(loser: Meta, winner: Meta) -> str:
+    return "which is older" if winner.created < loser.created else "which is as old and comes first by name"
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
+
+
+def _did_you_mean(name: str, names: Sequence[str]) -> str:
+    close = get_close_matches(name, names[:_COMPARED], n=1)
+    return f'Did you mean "{close[0]}"? ' if close else ""

@@ -1,0 +1,86 @@
+"""What one compile leaves for the next, so that an edit costs what it touches: for each object its entry,
+with all that it was made from.
+
+An entry is taken over as it is while its manifest and everything else it was made from are the same. One that
+is made anew keeps the parts that came out equal as the same Python objects: the codec and the status writer
+see by identity what changed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from gateway_runtime.contract.ids import KeyHash
+from gateway_runtime.contract.table import Provider, Route, Tenant
+from headgate_operator.api.manifest import (
+    BrokenManifest,
+    ProviderManifest,
+    QuotaManifest,
+    RouteManifest,
+)
+from headgate_operator.compile.claims import Lost
+from headgate_operator.compile.findings import Finding
+from headgate_operator.compile.api_keys import SecretsRead
+from headgate_operator.compile.verdict import Verdict
+
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEntry:
+    manifest: ProviderManifest | BrokenManifest
+    secrets: SecretsRead
+    resource: Provider | None
+    verdict: Verdict
+    admitted: frozenset[str] | None
+    """Other namespaces whose routes may name it; None: all."""
+    models: tuple[str, ...]
+    """Empty: any."""
+
+    def admits(self, namespace: str) -> bool:
+        return (
+            self.admitted is None or namespace == self.manifest.meta.namespace or namespace in self.admitted
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RouteEntry:
+    manifest: RouteManifest | BrokenManifest
+    wanted: Route | None
+    """What the spec says, before models are lost and targets dropped; None for a broken one that never was
+    good.
+    """
+    lost: Lost
+    behind: tuple[ProviderEntry | None, ...]
+    """What stood behind `wanted.targets`."""
+    neighbours: tuple[str, ...] | None
+    """The providers of its namespace, when a message lists them."""
+    resource: Route | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaEntry:
+    manifest: QuotaManifest | BrokenManifest
+    secrets: SecretsRead
+    keys: tuple[KeyHash | Finding | None, ...]
+    """One for each subject of the spec: its key, what is wrong with it, or None for Anonymous."""
+    wanted: Tenant | None
+    """What the spec says, before keys are lost; None for a broken one that never was good."""
+    lost: Lost
+    verdict: Verdict
+    resource: Tenant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """By `<namespace>/<name>`, sorted."""
+
+    providers: Mapping[str, ProviderEntry] = field(default_factory=dict)
+    routes: Mapping[str, RouteEntry] = field(default_factory=dict)
+    quotas: Mapping[str, QuotaEntry] = field(default_factory=dict)
+
+
+def keep_equal(new: Part, before: Part) -> Part:
+    """`before` when the two are equal, so that what did not change stays the same object."""
+    return before if before == new else new

@@ -1,0 +1,198 @@
+"""The first pass: LLMProviders and the Secrets of their credentials to the table's Providers.
+
+A provider depends on nothing but its own manifest and Secrets. One that lists credentials and has none that
+can be used is not in the table: every request to it would be refused there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from gateway_runtime.contract.ids import EndpointId, ProviderId
+from gateway_runtime.contract.secret import Secret
+from gateway_runtime.contract.table import (
+    ActiveProbe,
+    CircuitPolicy,
+    Credential,
+    Endpoint,
+    Model,
+    Provider,
+    Timeouts,
+)
+from headgate_operator.api.fields import parse_duration
+from headgate_operator.api.manifest import BrokenManifest, Meta, ProviderManifest
+from headgate_operator.api.provider import ActiveHealth, Circuit, LLMProviderSpec, ProviderTimeouts
+from headgate_operator.compile.api_keys import find_unwatched, read_api_key, read_secrets, still_read
+from headgate_operator.compile.findings import Finding, invalid_fields
+from headgate_operator.compile.last_good import LastGood
+from headgate_operator.compile.memo import ProviderEntry, keep_equal
+from headgate_operator.compile.resources import Resources, SecretData, SecretId, index_by_id
+from headgate_operator.compile.verdict import EndpointName, Verdict, judge_serving
+
+_DEFAULT_URL: Final = "https://api.openai.com/v1"
+"""Of type openai; the other types have none, and the API refuses them without an address."""
+_DEFAULT_ENDPOINT: Final = "default"
+
+
+def compile_providers(
+    resources: Resources, before: Mapping[str, ProviderEntry], last_good: LastGood
+) -> dict[str, ProviderEntry]:
+    entries: dict[str, ProviderEntry] = {}
+    for identity, manifest in sorted(index_by_id(resources.providers).items()):
+        old = before.get(identity)
+        if old is not None and _is_current(old, manifest, resources.secrets):
+            entries[identity] = old
+            continue
+        if isinstance(manifest, BrokenManifest):
+            new = _keep_last_good(manifest, old, last_good)
+        else:
+            new = _compile_provider(manifest, resources.secrets)
+        entries[identity] = new if old is None else _keep_equal_parts(new, old)
+    return entries
+
+
+def _is_current(
+    old: ProviderEntry, manifest: ProviderManifest | BrokenManifest, secrets: Mapping[SecretId, SecretData]
+) -> bool:
+    if old.manifest is not manifest and old.manifest != manifest:
+        return False
+    if isinstance(manifest, BrokenManifest):
+        return old.resource is not None  # without one, a last good version may turn up
+    return still_read(old.secrets, secrets)
+
+
+def _keep_equal_parts(new: ProviderEntry, old: ProviderEntry) -> ProviderEntry:
+    return replace(
+        new, resource=keep_equal(new.resource, old.resource), verdict=keep_equal(new.verdict, old.verdict)
+    )
+
+
+def _compile_provider(manifest: ProviderManifest, secrets: Mapping[SecretId, SecretData]) -> ProviderEntry:
+    meta, spec = manifest.meta, manifest.spec
+    credentials, findings = _read_credentials(manifest, secrets)
+    endpoints = _build_endpoints(meta, spec)
+    resource = None
+    if credentials or not spec.credentials:
+        resource = Provider(
+            id=ProviderId(meta.id),
+            uid=meta.uid,
+            generation=meta.generation,
+            type=spec.type,
+            endpoints=endpoints,
+            credentials=credentials,
+            models=tuple(Model(name=m.name, upstream_name=m.upstream_name or m.name) for m in spec.models),
+            passive_health=spec.health.passive.enabled,
+            probe=_build_probe(spec.health.active),
+            circuit=_build_circuit(spec.circuit),
+            timeouts=_build_timeouts(spec.timeouts),
+        )
+    read = read_secrets(manifest, secrets)
+    namespaces = spec.allowed_routes.namespaces
+    return ProviderEntry(
+        manifest=manifest,
+        secrets=read,
+        resource=resource,
+        verdict=Verdict(
+            meta=meta,
+            findings=findings,
+            serving=judge_serving(manifest, resource),
+            serving_generation=None if resource is None else meta.generation,
+            refs_total=len(spec.credentials),
+            refs_resolved=len(credentials),
+            unwatched=find_unwatched(read),
+            endpoints=_name_endpoints(endpoints),
+        ),
+        admitted=None if namespaces.from_ == "All" else frozenset(namespaces.names),
+        models=tuple(model.name for model in spec.models),
+    )
+
+
+def _keep_last_good(
+    manifest: BrokenManifest, old: ProviderEntry | None, last_good: LastGood
+) -> ProviderEntry:
+    """The entry of a provider whose spec makes no sense: what it was before, if it was anything.
+
+    A table does not hold whom a provider admits. After a restart that is read off the routes which already
+    use it: they stay, and nobody new is let in until the spec makes sense again.
+    """
+    meta = manifest.meta
+    admitted: frozenset[str] | None
+    if old is not None and old.resource is not None and old.resource.uid == meta.uid:
+        resource: Provider | None = old.resource
+        admitted = old.admitted
+    else:
+        resource = last_good.provider(meta)
+        admitted = frozenset() if resource is None else last_good.namespaces_using(resource)
+    return ProviderEntry(
+        manifest=manifest,
+        secrets=(),
+        resource=resource,
+        verdict=Verdict(
+            meta=meta,
+            findings=invalid_fields(manifest),
+            serving=judge_serving(manifest, resource),
+            serving_generation=None if resource is None else resource.generation,
+            refs_total=0 if resource is None else len(resource.credentials),
+            refs_resolved=0 if resource is None else len(resource.credentials),
+            endpoints=() if resource is None else _name_endpoints(resource.endpoints),
+        ),
+        admitted=admitted,
+        models=() if resource is None else tuple(model.name for model in resource.models),
+    )
+
+
+def _read_credentials(
+    manifest: ProviderManifest, secrets: Mapping[SecretId, SecretData]
+) -> tuple[tuple[Credential, ...], tuple[Finding, ...]]:
+    credentials: list[Credential] = []
+    findings: list[Finding] = []
+    for i, credential in enumerate(manifest.spec.credentials):
+        field = f"spec.credentials[{i}].secretRef"
+        match read_api_key(credential.secret_ref, manifest.meta.namespace, secrets, field):
+            case Secret() as key:
+                credentials.append(Credential(name=credential.name, value=key))
+            case Finding() as finding:
+                findings.append(finding)
+    return tuple(credentials), tuple(findings)
+
+
+def _build_endpoints(meta: Meta, spec: LLMProviderSpec) -> tuple[Endpoint, ...]:
+    named = [(endpoint.name, endpoint.url) for endpoint in spec.endpoints]
+    if not named:
+        named = [(_DEFAULT_ENDPOINT, spec.base_url or _DEFAULT_URL)]
+    return tuple(Endpoint(id=EndpointId(f"{meta.id}/{name}"), url=url.rstrip("/")) for name, url in named)
+
+
+def _name_endpoints(endpoints: tuple[Endpoint, ...]) -> tuple[EndpointName, ...]:
+    return tuple(EndpointName(e.id, e.id.rpartition("/")[2], e.url) for e in endpoints)
+
+
+def _build_probe(active: ActiveHealth) -> ActiveProbe | None:
+    if not active.enabled:
+        return None
+    return ActiveProbe(
+        path=active.path,
+        interval_s=parse_duration(active.interval),
+        timeout_s=parse_duration(active.timeout),
+        unhealthy_after=active.unhealthy_after,
+        healthy_after=active.healthy_after,
+    )
+
+
+def _build_circuit(circuit: Circuit) -> CircuitPolicy:
+    return CircuitPolicy(
+        consecutive_failures=circuit.consecutive_failures,
+        failure_percent=circuit.failure_percent,
+        min_requests=circuit.min_requests,
+        window_s=parse_duration(circuit.window),
+        open_s=parse_duration(circuit.open_for),
+    )
+
+
+def _build_timeouts(timeouts: ProviderTimeouts) -> Timeouts:
+    return Timeouts(
+        connect_s=parse_duration(timeouts.connect),
+        first_token_s=parse_duration(timeouts.first_token),
+        idle_s=parse_duration(timeouts.idle),
+        total_s=parse_duration(timeouts.total),
+    )

@@ -1,0 +1,87 @@
+"""Which targets of a route resolve: is the provider there, may this route use it, does it have the model.
+
+Part of the routes pass. A provider of another namespace that is missing and one that does not admit the route
+give the same finding, so that nobody can find out what other namespaces have.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import NamedTuple, TypeAlias
+
+from gateway_runtime.contract.ids import ProviderId
+from gateway_runtime.contract.table import Route, Target
+from headgate_operator.compile import findings
+from headgate_operator.compile.findings import Finding
+from headgate_operator.compile.memo import ProviderEntry
+
+Behind: TypeAlias = tuple[ProviderEntry | None, ...]
+"""What stands behind each target of a route; None where no such provider exists."""
+
+
+class ResolvedTargets(NamedTuple):
+    live: tuple[Target, ...]
+    """Those whose provider is in the table."""
+    providers: tuple[ProviderId, ...]
+    """Of each target that resolves, in the order in which they are tried."""
+    findings: tuple[Finding, ...]
+    """What is wrong with the others."""
+
+
+class Neighbours:
+    """The names of the providers by namespace, for messages; built at the first question."""
+
+    def __init__(self, providers: Mapping[str, ProviderEntry]) -> None:
+        self._providers = providers
+
+    def of(self, namespace: str) -> tuple[str, ...]:
+        """Sorted."""
+        return self._names.get(namespace, ())
+
+    @cached_property
+    def _names(self) -> dict[str, tuple[str, ...]]:
+        names: dict[str, list[str]] = {}
+        for entry in self._providers.values():
+            meta = entry.manifest.meta
+            names.setdefault(meta.namespace, []).append(meta.name)
+        return {namespace: tuple(sorted(found)) for namespace, found in names.items()}
+
+
+def resolve_targets(route: Route, behind: Behind, neighbours: Neighbours) -> ResolvedTargets:
+    live: list[Target] = []
+    resolved: list[Target] = []
+    found: list[Finding] = []
+    for i, (target, entry) in enumerate(zip(route.targets, behind, strict=True)):
+        match _resolve_target(f"spec.targets[{i}]", route, target, entry, neighbours):
+            case Finding() as finding:
+                found.append(finding)
+            case provider:
+                resolved.append(target)
+                if provider.resource is not None:
+                    live.append(target)
+    providers = tuple(target.provider for target in sorted(resolved, key=lambda target: target.priority))
+    return ResolvedTargets(tuple(live), providers, tuple(found))
+
+
+def _resolve_target(
+    field: str, route: Route, target: Target, provider: ProviderEntry | None, neighbours: Neighbours
+) -> ProviderEntry | Finding:
+    namespace, _, name = target.provider.partition("/")
+    if namespace != route.namespace and (provider is None or not provider.admits(route.namespace)):
+        return findings.ref_not_permitted(field, target.provider, route.namespace)
+    if provider is None:
+        return findings.provider_not_found(field, name, neighbours.of(namespace))
+    models = provider.models
+    if not models or target.model in models:
+        return provider
+    if target.model is not None:
+        return findings.model_not_found(field, name, target.model, sorted(models))
+    if any(_matches(pattern, model) for pattern in route.models for model in models):
+        return provider
+    return findings.no_model_served(field, name, sorted(models))
+
+
+def _matches(pattern: str, model: str) -> bool:
+    head, star, tail = pattern.partition("*")
+    if not star:
+        return pattern == model
+    return len(model) >= len(head) + len(tail) and model.startswith(head) and model.endswith(tail)

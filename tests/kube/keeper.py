@@ -1,0 +1,96 @@
+"""Makes the folder of a `Cluster`, and ends its servers and removes it, whatever becomes of the process that
+started it.
+
+A test run can end without its `finally` blocks: by `kill -9`, or by the time limit of pytest, which leaves
+with `os._exit`. So a second, tiny process holds the other end of a pipe. `Keeper` writes "+pid" and "-pid"
+into it; when the pipe closes, the second process kills what is still noted and removes the folder. Called by
+`Cluster`.
+
+Rejected: `prctl(PR_SET_PDEATHSIG)`, which fires when the starting *thread* ends, and tests start servers from
+worker threads.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+GONE_WITHIN_S = 5.0
+"""How long killed processes may take to vanish before the folder is removed all the same. A guess."""
+
+ROOMY_BYTES = 1 << 30
+"""/dev/shm is 64 MB in many containers, and etcd alone sets 64 MB aside for its log."""
+
+
+class Keeper:
+    """The near end of the pipe, and a new `folder`, in memory if possible. `close` waits until that is gone."""
+
+    def __init__(self, prefix: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_fast_folder()))
+        # A session of its own, or the Ctrl-C that ends the tests would end it first.
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__, self.folder],
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def started(self, pid: int) -> None:
+        self._tell(f"+{pid}")
+
+    def ended(self, pid: int) -> None:
+        self._tell(f"-{pid}")
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        print(line, file=self._process.stdin, flush=True)
+
+
+def _fast_folder() -> str | None:
+    """Memory where there is enough of it; None stands for the usual temporary folder."""
+    memory = Path("/dev/shm")
+    try:
+        roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOMY_BYTES
+    except OSError:
+        return None
+    return str(memory) if roomy else None
+
+
+def keep(folder: Path) -> None:
+    """The far end: runs until standard input closes."""
+    pids: set[int] = set()
+    for line in sys.stdin:
+        pid = int(line[1:])
+        if line[0] == "+":
+            pids.add(pid)
+        else:
+            pids.discard(pid)
+    deadline = time.monotonic() + GONE_WITHIN_S
+    for pid in pids:
+        while _kill(pid) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill(pid: int) -> bool:
+    """Kill it; whether it was still there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]))
