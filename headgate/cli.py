@@ -11,6 +11,8 @@ from pathlib import Path
 
 import click
 
+from headgate.servers import fake_provider, gateway, operator
+
 EXIT_PROBLEMS = 1
 EXIT_COULD_NOT_LOOK = 3
 
@@ -113,3 +115,10 @@ def status(url: str, output: str) -> None:
     click.echo(show_objects(objects, output))
     ready = '.status.conditions[?(@.type=="Ready")].status'
     raise SystemExit(0 if all(find_path(item, ready) == "True" for item in objects) else EXIT_PROBLEMS)
+
+
+for _command in (operator, gateway, fake_provider):
+    main.add_command(_command)
+
+if __name__ == "__main__":
+    main()

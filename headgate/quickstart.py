@@ -1,4 +1,5 @@
-"""`make run`: the fake provider and `headgate up examples/quickstart` in one process, with three lines to try.
+"""`make run`: the fake provider and `headgate up examples/quickstart` in one process, with three lines to
+try.
 
 In: the gateway's port. Ends at Ctrl-C, or with one sentence when a port is taken.
 """
@@ -19,25 +20,28 @@ from headgate.up import UpSettings, run_up
 QUICKSTART = Path("examples/quickstart")
 
 _TRY = """
-Headgate listens on http://127.0.0.1:{port}. In another terminal:
+Headgate listens on {url}. In another terminal:
 
   # a completion
-  curl -s http://127.0.0.1:{port}/v1/chat/completions -H 'Authorization: Bearer sk-headgate-demo' -H 'Content-Type: application/json' \
--d '{{"model": "gpt-4o-mini", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+  curl -s {url}/v1/chat/completions -H 'Authorization: Bearer {key}' -d '{completion}'
 
   # a stream
-  curl -sN http://127.0.0.1:{port}/v1/chat/completions -H 'Authorization: Bearer sk-headgate-demo' -H 'Content-Type: application/json' \
--d '{{"model": "gpt-4o-mini", "stream": true, "messages": [{{"role": "user", "content": "Hello"}}]}}'
+  curl -sN {url}/v1/chat/completions -H 'Authorization: Bearer {key}' -d '{stream}'
 
-  # the status
-  curl -s http://127.0.0.1:{admin_port}/status    (as tables: .venv/bin/headgate status --url http://127.0.0.1:{admin_port})
+  # the status (as tables: .venv/bin/headgate status --url {admin_url})
+  curl -s {admin_url}/status
 
 The configuration is in {folder}: edit a file there and save it. Ctrl-C ends everything.
 """
+_KEY = "sk-headgate-demo"
+_COMPLETION = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}'
+_STREAM = '{"model": "gpt-4o-mini", "stream": true, "messages": [{"role": "user", "content": "Hello"}]}'
 
 
 @click.command()
-@click.option("--port", default=8080, show_default=True, help="The gateway's port; its admin port is the next one.")
+@click.option(
+    "--port", default=8080, show_default=True, help="The gateway's port; its admin port is the next one."
+)
 def main(port: int) -> None:
     """Start the fake provider and a gateway over examples/quickstart."""
     raise SystemExit(asyncio.run(run_quickstart(port)))
@@ -64,7 +68,16 @@ async def run_quickstart(port: int) -> int:
 
 
 def _announce(port: int, admin_port: int) -> None:
-    sys.stdout.write(_TRY.format(port=port, admin_port=admin_port, folder=QUICKSTART))
+    sys.stdout.write(
+        _TRY.format(
+            url=f"http://127.0.0.1:{port}",
+            admin_url=f"http://127.0.0.1:{admin_port}",
+            key=_KEY,
+            completion=_COMPLETION,
+            stream=_STREAM,
+            folder=QUICKSTART,
+        )
+    )
     sys.stdout.flush()
 
 

@@ -7,11 +7,13 @@ twice, values that JSON has no form for.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
-PlainObject = Mapping[str, Any]
+_MAX_DEPTH: Final = 100
+_MAX_FIELDS: Final = 200_000
+"""A file of a few kilobytes can say billions of fields by anchors; the API server refuses such files too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,11 @@ _Loader.yaml_implicit_resolvers = {
 
 def parse_yaml(text: str) -> tuple[Document, ...]:
     """Empty documents are left out. Raises YamlProblem for text that is not YAML as Kubernetes takes it."""
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise YamlProblem(line, f"the character {error.character:#04x} is not allowed: remove it") from error
     documents: list[Document] = []
     try:
         while loader.check_node():
@@ -63,21 +69,18 @@ def parse_yaml(text: str) -> tuple[Document, ...]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise YamlProblem(mark.line + 1 if mark else 1, _teach(error)) from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise YamlProblem(
-            line, f"the character {error.character!r} is not allowed in YAML: remove it"
-        ) from error
     finally:
         loader.dispose()
     return tuple(documents)
 
 
-def _note_lines(node: yaml.Node, path: str, lines: dict[str, int]) -> None:
+def _note_lines(node: yaml.Node, path: str, lines: dict[str, int], depth: int = 0) -> None:
+    if depth > _MAX_DEPTH or len(lines) > _MAX_FIELDS:
+        raise YamlProblem(node.start_mark.line + 1, "anchors make this too large or endless: write it out")
     lines[path] = node.start_mark.line + 1
     if isinstance(node, yaml.SequenceNode):
         for i, item in enumerate(node.value):
-            _note_lines(item, f"{path}[{i}]", lines)
+            _note_lines(item, f"{path}[{i}]", lines, depth + 1)
     elif isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:
@@ -87,7 +90,7 @@ def _note_lines(node: yaml.Node, path: str, lines: dict[str, int]) -> None:
                 raise YamlProblem(line, f"{name!r} stands here and on line {seen[name]}: keep one of them")
             seen[name] = line
             child = f"{path}.{name}" if path else name
-            _note_lines(value, child, lines)
+            _note_lines(value, child, lines, depth + 1)
             lines[child] = line
 
 

@@ -40,12 +40,12 @@ class _Pattern(NamedTuple):
     suffix: str
     shortest: int
     """Length of prefix and suffix together: a name must not let them overlap."""
-    route: Route | None
 
 
 class _Namespace(NamedTuple):
-    exact: dict[str, Route]
-    patterns: tuple[_Pattern, ...]
+    exact: Mapping[str, Route]
+    patterns: tuple[tuple[_Pattern, Route], ...]
+    """In order of precedence."""
 
 
 class _AllowList(NamedTuple):
@@ -78,7 +78,7 @@ class LiveTable:
     def match_route(self, tenant: Tenant, model: str) -> Route | None:
         """None: no such model for this tenant, be it unrouted or not on its allow-list."""
         allowed = self.allow_lists.get(tenant.id)
-        if allowed is not None and model not in allowed.exact and not _find(allowed.patterns, model):
+        if allowed is not None and not _allows(allowed, model):
             return None
         namespace = self.namespaces.get(tenant.namespace)
         if namespace is None:
@@ -86,8 +86,10 @@ class LiveTable:
         exact = namespace.exact.get(model)
         if exact is not None:
             return exact
-        found = _find(namespace.patterns, model)
-        return found.route if found else None
+        for pattern, route in namespace.patterns:
+            if _fits(pattern, model):
+                return route
+        return None
 
     def models_for(self, tenant: Tenant) -> tuple[str, ...]:
         """Sorted: the exact names, and for a pattern those models of its targets' providers that match it."""
@@ -119,11 +121,10 @@ class LiveTable:
         if namespace is None:
             return ()
         names = set(namespace.exact)
-        for pattern in namespace.patterns:
-            if pattern.route is not None:
-                for target in pattern.route.targets:
-                    provider = self.providers_by_id[target.provider]
-                    names.update(m.name for m in provider.models if _fits(pattern, m.name))
+        for pattern, route in namespace.patterns:
+            for target in route.targets:
+                provider = self.providers_by_id[target.provider]
+                names.update(m.name for m in provider.models if _fits(pattern, m.name))
         return tuple(sorted(name for name in names if self.match_route(tenant, name) is not None))
 
 
@@ -152,24 +153,21 @@ def build_live_table(table: RoutingTable) -> LiveTable:
 
 def matches(pattern: str, name: str) -> bool:
     """Whether a name or a pattern with one `*` covers `name`. The star stands for any text, also for none."""
-    return pattern == name if "*" not in pattern else _fits(_build_pattern(pattern, None), name)
+    return pattern == name if "*" not in pattern else _fits(_build_pattern(pattern), name)
 
 
-def _find(patterns: tuple[_Pattern, ...], name: str) -> _Pattern | None:
-    for pattern in patterns:
-        if _fits(pattern, name):
-            return pattern
-    return None
+def _allows(allowed: _AllowList, name: str) -> bool:
+    return name in allowed.exact or any(_fits(pattern, name) for pattern in allowed.patterns)
 
 
 def _fits(pattern: _Pattern, name: str) -> bool:
-    prefix, suffix, shortest, _ = pattern
+    prefix, suffix, shortest = pattern
     return len(name) >= shortest and name.startswith(prefix) and name.endswith(suffix)
 
 
-def _build_pattern(text: str, route: Route | None) -> _Pattern:
+def _build_pattern(text: str) -> _Pattern:
     prefix, _, suffix = text.partition("*")
-    return _Pattern(prefix, suffix, len(prefix) + len(suffix), route)
+    return _Pattern(prefix, suffix, len(prefix) + len(suffix))
 
 
 def _build_namespace(routes: Iterable[Route]) -> _Namespace:
@@ -179,13 +177,13 @@ def _build_namespace(routes: Iterable[Route]) -> _Namespace:
         for name in route.models:
             (patterns if "*" in name else exact)[name] = route
     ranked = sorted(patterns, key=lambda text: (-len(text), text))
-    return _Namespace(exact, tuple(_build_pattern(text, patterns[text]) for text in ranked))
+    return _Namespace(exact, tuple((_build_pattern(text), patterns[text]) for text in ranked))
 
 
 def _build_allow_list(models: tuple[str, ...]) -> _AllowList:
     return _AllowList(
         frozenset(name for name in models if "*" not in name),
-        tuple(_build_pattern(name, None) for name in models if "*" in name),
+        tuple(_build_pattern(name) for name in models if "*" in name),
     )
 
 

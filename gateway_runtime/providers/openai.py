@@ -70,7 +70,14 @@ _encoder = msgspec.json.Encoder()
 def read_request(body: bytes) -> RequestFacts:
     """Raises GatewayError: MALFORMED_BODY when it is no JSON object, MISSING_MODEL without a usable name."""
     try:
+        if not body.isascii():
+            body.decode()  # the decoder skips what it does not need, and would let other encodings through
         request = _request_decoder.decode(body)
+    except UnicodeDecodeError as error:
+        raise GatewayError(
+            ErrorCode.MALFORMED_BODY,
+            f"The request body is not UTF-8: byte {error.start} does not fit. Encode the JSON as UTF-8.",
+        ) from error
     except msgspec.ValidationError as error:
         raise GatewayError(ErrorCode.MALFORMED_BODY, _explain_shape(str(error))) from error
     except msgspec.DecodeError as error:
@@ -163,7 +170,7 @@ def _read_model(raw: msgspec.Raw | msgspec.UnsetType) -> str:
         )
     try:
         model = _name_decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except msgspec.DecodeError:
         model = ""
     if not model or not model.isprintable():
         raise GatewayError(

@@ -68,7 +68,7 @@ class Framer:
                 line = bytes(self._line) + line
                 self._line.clear()
             self._take_line(line.rstrip(b"\r\n"), events)
-        self._after_cr = chunk.endswith(b"\r")
+            self._after_cr = line.endswith(b"\r")
         return events
 
     def _take_line(self, line: bytes, events: list[Event]) -> None:
@@ -82,10 +82,10 @@ class Framer:
                 self._data = []
             self._name = b""
             self.pending_bytes = 0
-        elif line.startswith(b"data:"):
-            self._data.append(line[6:] if line[5:6] == b" " else line[5:])
-        elif line == b"data":
-            self._data.append(b"")
-        elif line.startswith(b"event:"):
-            self._name = line[7:] if line[6:7] == b" " else line[6:]
+            return
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            self._data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            self._name = value.removeprefix(b" ")
         # Comments, `id`, `retry` and fields that the format does not know concern the caller alone.

@@ -53,11 +53,10 @@ class EndpointState:
         self._failures = RollingCount(RECENT_S)
 
     def configure(self, provider: Provider) -> None:
-        if provider.passive_health:
-            self._breaker.configure(provider.circuit)
-        else:
+        if self._provider.passive_health and not provider.passive_health:
             # Nothing would ever close an open circuit once outcomes no longer count.
             self._breaker = Breaker(provider.circuit, self._clock.now())
+        self._breaker.configure(provider.circuit)
         if provider.probe is None:
             self.set_health("Unknown", "")
         self._provider = provider

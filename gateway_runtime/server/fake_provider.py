@@ -1,6 +1,6 @@
 """The fake provider behind a socket: `providers.fake` decides what to answer; this waits, writes and cuts.
 
-In: a FakeScript, which may be replaced while it runs (`.script`, or `PUT /_fake/script` from another process).
+In: a FakeScript, which may be replaced while it runs (`.script`, or by `PUT /_fake/script`).
 Out: answers under any prefix (`/v1/chat/completions`, ...), and what was seen (`.seen`, `GET /_fake/seen`).
 Tests, benches, `headgate fake-provider` and `make run` start it.
 
@@ -154,7 +154,9 @@ class FakeProvider:
         return web.json_response({})
 
     async def _show_seen(self, request: web.Request) -> web.Response:
-        return web.Response(body=msgspec.json.encode(self.seen), content_type="application/json")
+        return web.Response(
+            body=msgspec.json.encode(self.seen, enc_hook=list), content_type="application/json"
+        )
 
 
 async def run_fake_provider(host: str, port: int, script: FakeScript) -> None:

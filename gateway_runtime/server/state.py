@@ -13,26 +13,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import structlog
-
 from gateway_runtime.contract.health import EndpointReport
-from gateway_runtime.contract.ids import EndpointId, ProviderId, TenantId
+from gateway_runtime.contract.ids import EndpointId, TenantId
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Credential, Provider, Tenant
+from gateway_runtime.contract.table import Tenant
 from gateway_runtime.engine.balance import Availability, Choice
 from gateway_runtime.engine.limits import RollingLimit, share_of
 from gateway_runtime.engine.lookup import LiveTable
+from gateway_runtime.server.credentials import RefusalMemory
 from gateway_runtime.server.endpoint import Clock, EndpointState
-
-log = structlog.get_logger()
 
 WHOLE: Final = Share(index=0, gateways=1)
 """Without an operator that says otherwise, this gateway is the only one."""
-
-REFUSED_CREDENTIAL_S: Final = 60.0
-"""How long a refused credential is tried last. It comes first again after that: a quota may have been raised, and
-one refused request a minute costs little (a guess).
-"""
 
 
 class LiveState:
@@ -41,12 +33,12 @@ class LiveState:
         self.on_change: Callable[[EndpointId], None] = lambda _: None
         """Called when an endpoint appears, or its health or circuit changes. `report` sets it."""
         self.endpoints: dict[EndpointId, EndpointState] = {}
+        self.refusals = RefusalMemory(clock.now)
         self._limits: dict[TenantId, tuple[RollingLimit, ...]] = {}
-        self._share = WHOLE
-        self._refused_until_s: dict[tuple[ProviderId, Credential], float] = {}
+        self.share = WHOLE
 
     def configure(self, live: LiveTable, share: Share) -> None:
-        self._share = share
+        self.share = share
         appeared = []
         endpoints = {}
         for endpoint_id, (provider, _) in live.endpoints().items():
@@ -59,8 +51,7 @@ class LiveState:
             endpoints[endpoint_id] = state
         self.endpoints = endpoints
         self._limits = {t.id: self._build_limits(t, self._limits.get(t.id, ())) for t in live.table.tenants}
-        known = {(p.id, credential) for p in live.table.providers for credential in p.credentials}
-        self._refused_until_s = {k: until for k, until in self._refused_until_s.items() if k in known}
+        self.refusals.configure(live.table.providers)
         for endpoint_id in appeared:
             self.on_change(endpoint_id)
 
@@ -78,24 +69,6 @@ class LiveState:
         limits = self._limits.get(tenant.id)
         return self._build_limits(tenant, ()) if limits is None else limits
 
-    def order_credentials(self, provider: Provider) -> Sequence[Credential]:
-        """As the manifest has them, those refused a moment ago last."""
-        if not self._refused_until_s:
-            return provider.credentials
-        now_s = self.clock.now()
-        return sorted(
-            provider.credentials, key=lambda c: self._refused_until_s.get((provider.id, c), 0.0) > now_s
-        )
-
-    def refuse_credential(self, provider: Provider, credential: Credential, status: int) -> None:
-        key = (provider.id, credential)
-        now_s = self.clock.now()
-        if self._refused_until_s.get(key, 0.0) <= now_s:
-            log.warning(
-                "credential refused", provider=provider.id, credential=credential.name, status=status
-            )
-        self._refused_until_s[key] = now_s + REFUSED_CREDENTIAL_S
-
     def reports(self) -> tuple[EndpointReport, ...]:
         return tuple(self.endpoints[endpoint_id].report() for endpoint_id in sorted(self.endpoints))
 
@@ -103,7 +76,7 @@ class LiveState:
         kept = {limit.name: limit for limit in before}
         limits = []
         for limit in tenant.limits:
-            amount = share_of(limit.amount, self._share.index, self._share.gateways)
+            amount = share_of(limit.amount, self.share.index, self.share.gateways)
             rolling = kept.get(limit.name)
             if rolling is None:
                 rolling = RollingLimit(limit.name, amount, limit.window_s)

@@ -1,7 +1,7 @@
 """What /metrics shows. Names follow controller-runtime where there is one, so that stock dashboards work.
 
-One `Metrics` per operator, with a registry of its own: several operators in one process do not meet. The rooms set
-values where they know them; ages and sizes are read at the time of the scrape.
+One `Metrics` per operator, with a registry of its own: several operators in one process do not meet. The
+rooms set values where they know them; ages and sizes are read at the time of the scrape.
 """
 
 from collections.abc import Callable
@@ -62,7 +62,9 @@ class Metrics:
         self.missed = Counter(
             "missed_changes", "Objects that a sweep found newer than the watches had told.", registry=registry
         )
-        self.objects = Gauge("headgate_objects", "Objects in the store, by kind.", ("kind",), registry=registry)
+        self.objects = Gauge(
+            "headgate_objects", "Objects in the store, by kind.", ("kind",), registry=registry
+        )
         self.config_version = Gauge(
             "config_version", "Version of the published routing table.", ("part",), registry=registry
         )
@@ -75,7 +77,9 @@ class Metrics:
         self.status_queue = Gauge(
             "workqueue_depth", "Statuses waiting to be written.", ("name",), registry=registry
         ).labels("status")
-        writes = Counter("headgate_status_writes", "Statuses written, by result.", ("result",), registry=registry)
+        writes = Counter(
+            "headgate_status_writes", "Statuses written, by result.", ("result",), registry=registry
+        )
         self.status_written = writes.labels("written")
         self.status_gone = writes.labels("gone")
         self.status_failed = writes.labels("failed")

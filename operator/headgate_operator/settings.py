@@ -1,7 +1,7 @@
 """What an operator process is told at its start: the command line builds it, `main` hands the parts on.
 
-Everything else it reads from the API server. Times are settings only so that tests need not wait; the defaults are
-what runs in clusters, and `LeaseTimes` says what must hold between them.
+Everything else it reads from the API server. Times are settings only so that tests need not wait; the
+defaults are what runs in clusters, and `LeaseTimes` says what must hold between them.
 """
 
 import os
@@ -21,8 +21,8 @@ class WrongSettings(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTimes:
-    """`poll_s <= renew_s < deadline_s < duration_s`, so that a leader that cannot renew has stopped before another one
-    may begin, whatever their clocks say.
+    """`poll_s <= renew_s < deadline_s < duration_s`, so that a leader that cannot renew has stopped before
+    another one may begin, whatever their clocks say.
     """
 
     duration_s: float = 30.0
@@ -62,7 +62,9 @@ class StatusTimes:
     """At most one write per object in so long, transitions aside."""
     writes_per_s: float = 40.0
     full_pass_s: float = 30.0
-    """How often every object's status is worked out anew: for what changes by time alone, such as stale reports."""
+    """How often every object's status is worked out anew: for what changes by time alone, such as stale
+    reports.
+    """
     refresh_age_s: float = 300.0
     """`observedAt` is brought up to date when it is older than this."""
     refreshes_per_minute: float = 1.0

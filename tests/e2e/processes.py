@@ -1,6 +1,8 @@
-"""Headgate's own processes, as users start them: `python -m headgate.cli …`, stopped by signal, their output kept for the failure report.
+"""Headgate's own processes, as users start them: `python -m headgate.cli …`, stopped by signal, their output
+kept for the failure report.
 
-Called by `system` and by the bench. Waiting polls an HTTP readiness endpoint every 50 ms, with a deadline and the log's tail in the error.
+Called by `system` and by the bench. Waiting polls an HTTP readiness endpoint every 50 ms, with a deadline and
+the log's tail in the error.
 """
 
 import os
@@ -19,7 +21,9 @@ POLL_S = 0.05
 
 
 class Process:
-    def __init__(self, name: str, *arguments: str | Path, folder: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, *arguments: str | Path, folder: Path, environment: dict[str, str] | None = None
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         self._arguments = [sys.executable, "-m", "headgate.cli", *map(str, arguments)]
@@ -52,7 +56,9 @@ class Process:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"{self.name} did not end within {timeout_s} s of SIGTERM:\n{self.tail()}") from None
+            raise AssertionError(
+                f"{self.name} did not end within {timeout_s} s of SIGTERM:\n{self.tail()}"
+            ) from None
 
     def kill(self) -> None:
         if self._process is not None and self.running:
@@ -70,7 +76,9 @@ class Process:
         """Until `url` answers 200."""
 
         def answers() -> bool:
-            assert self.running, f"{self.name} ended with {self._process and self._process.returncode}:\n{self.tail()}"
+            assert self.running, (
+                f"{self.name} ended with {self._process and self._process.returncode}:\n{self.tail()}"
+            )
             try:
                 with urllib.request.urlopen(url, timeout=2) as answer:
                     return bool(answer.status == 200)

@@ -1,9 +1,8 @@
-"""An HTTP proxy before the API server, for faults inside the protocol and for counting requests at the
-client's end.
+"""An HTTP proxy before the API server: faults inside the protocol, and requests counted at the client's end.
 
-In: `Access` to an API server. Out: the same access by plain http, with every request noted, and `rules` that
-answer in the server's place: a 429, a 500, or a watch that begins or ends with the event "410 Gone". Used
-through the fixture `apiproxy`. Plain http because a proxy that reads requests must end TLS anyway; clients
+In: `Access` to an API server. Out: the same access by plain http, with every request noted, and rules (see
+`apirules`) that answer in the server's place: a 429, a 500, or a watch that begins or ends with the event "410
+Gone". Used through the fixture `apiproxy`. Plain http because a proxy that reads requests must end TLS anyway; clients
 send their tokens over http, too, when the kubeconfig says http. `FaultProxy` is the one for broken
 connections.
 
@@ -83,10 +82,9 @@ class ApiProxy:
         return Counter((request.verb, request.path) for request in self.requests)
 
     def on(self, match: Match, action: Action, times: int | None = None) -> Rule:
-        """Let `action` answer requests that match, the first `times` of them; a `WatchError` only takes
-        watches.
+        """Let `action` answer requests that match, the first `times` of them, None for all.
 
-        The oldest rule that applies acts. `match` runs on the proxy's thread.
+        A `WatchError` only takes watches. The oldest rule that applies acts. `match` runs on the proxy's thread.
         """
         rule = Rule(match, action, times)
         with self._changed:
@@ -180,13 +178,12 @@ class ApiProxy:
                 reading = asyncio.ensure_future(content.readany())
                 try:
                     await asyncio.wait((reading, ended), return_when=asyncio.FIRST_COMPLETED)
-                finally:
                     if not reading.done():
-                        reading.cancel()
-                if ended.done():
-                    yield ended.result().line()
-                    return
-                chunk = reading.result()
+                        yield ended.result().line()
+                        return
+                    chunk = reading.result()
+                finally:
+                    reading.cancel()
                 if not chunk:
                     yield begun
                     return

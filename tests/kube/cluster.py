@@ -183,8 +183,7 @@ class Cluster:
         """Requests answered since the API server started; `group`: only of this API group, "" for the core.
 
         Subtract two of them for what happened between. The server's own requests to itself count, so name a
-        group or look at single keys; a watch counts when it ends. To count at the client's end, use
-        `ApiProxy`.
+        group or look at single keys; a watch counts when it ends. `ApiProxy` counts at the client's end.
         """
         with self.access.connect() as api:
             return parse_request_count(api.text("GET", "/metrics", headers={"Accept": "text/plain"}), group)
@@ -208,16 +207,16 @@ def main() -> None:
         prog="python -m tests.kube.cluster",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="""\
-Runs a real Kubernetes API server (kube-apiserver with etcd) on 127.0.0.1 until Ctrl-C, then removes all of
-it. The first run on a machine compiles the programs, about five minutes; every other is ready in seconds.
+Runs a real Kubernetes API server (kube-apiserver with etcd) on 127.0.0.1 until Ctrl-C, then removes it.
+The first run on a machine compiles the programs, about five minutes; every other is ready in seconds.
 
   $ python -m tests.kube.cluster --crds crds
   export KUBECONFIG=/dev/shm/headgate-kube-abc123/kubeconfig
 
-Paste that line into a second terminal: kubectl, and an operator started there, now talk to this server as its
-administrator. No nodes and no controller-manager run: objects are stored, validated, watched and authorized
-as
-anywhere, but Pods do not start, Deployments make no Pods, and a deleted namespace stays in Terminating.""",
+Paste that line into a second terminal: kubectl, and an operator started there, now talk to this server as
+its administrator. No nodes and no controller-manager run: objects are stored, validated, watched and
+authorized as anywhere, but Pods do not start, Deployments make no Pods, and a deleted namespace stays in
+Terminating.""",
     )
     parser.add_argument(
         "--crds", type=Path, metavar="FOLDER", help="install the CustomResourceDefinitions in it"

@@ -29,7 +29,7 @@ ROOMY_BYTES = 1 << 30
 
 
 class Keeper:
-    """The near end of the pipe, and a new `folder`, in memory if possible. `close` waits until that is gone."""
+    """The near end of the pipe, and a new `folder`, in memory if possible. `close` waits until it is gone."""
 
     def __init__(self, prefix: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_fast_folder()))

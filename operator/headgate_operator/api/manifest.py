@@ -2,24 +2,36 @@
 is wrong.
 
 The operator parses what it watches, `headgate validate` and `headgate up` what they read from files. User
-mistakes are values: nothing here raises for them.
+mistakes are values: nothing here raises for them, whatever the object looks like.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import NoneType
-from typing import Any, Generic, TypeVar, get_args
+from re import fullmatch
+from typing import Any, Final, Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from headgate_operator.api.kinds import KINDS
+from headgate_operator.api.fields import FORMS, ITEM_NAME, OBJECT_NAME
+from headgate_operator.api.kinds import API_VERSION, KINDS
 from headgate_operator.api.model import ApiModel
+from headgate_operator.api.outline import find_repetitions, find_unknown_fields, unknown_field
+from headgate_operator.api.plain import TooDeep, to_plain
+from headgate_operator.api.problems import FieldProblem as FieldProblem  # others know it from here
+from headgate_operator.api.problems import did_you_mean, expected_spec, teach_errors
 from headgate_operator.api.provider import LLMProviderSpec
 from headgate_operator.api.quota import TenantQuotaSpec
 from headgate_operator.api.route import ModelRouteSpec
 
 Spec = TypeVar("Spec", bound=ApiModel, covariant=True)
+
+_OBJECT_FIELDS: Final = ("apiVersion", "kind", "metadata", "spec", "status")
+_METADATA_FIELDS: Final = (
+    *("annotations", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers"),
+    *("generateName", "generation", "labels", "managedFields", "name", "namespace", "ownerReferences"),
+    *("resourceVersion", "selfLink", "uid"),
+)
+"""Kubernetes' ObjectMeta."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,6 +42,7 @@ class Meta:
     """RFC 3339, as the API server writes it; files that know no time give the same text for all."""
     namespace: str
     name: str
+    """Empty when the object has none."""
     kind: str
     uid: str
     generation: int
@@ -40,13 +53,6 @@ class Meta:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class FieldProblem:
-    path: str
-    """Such as `spec.targets[0].weight`."""
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +74,16 @@ QuotaManifest = Manifest[TenantQuotaSpec]
 
 
 def parse_meta(raw: Mapping[str, Any]) -> Meta:
-    """`raw` has a kind of ours and a name; the API server and the file reader see to it."""
-    metadata = raw["metadata"]
+    """Takes what is there: a name or kind that is missing or no text is empty; `parse_manifest` says so."""
+    metadata = _mapping(raw.get("metadata"))
+    generation = metadata.get("generation")
     return Meta(
         created=str(metadata.get("creationTimestamp") or ""),
-        namespace=str(metadata.get("namespace") or "default"),
-        name=str(metadata["name"]),
-        kind=str(raw["kind"]),
-        uid=str(metadata.get("uid") or ""),
-        generation=int(metadata.get("generation") or 0),
+        namespace=_text(metadata.get("namespace")) or "default",
+        name=_text(metadata.get("name")),
+        kind=_text(raw.get("kind")),
+        uid=_text(metadata.get("uid")),
+        generation=generation if isinstance(generation, int) else 0,
     )
 
 
@@ -87,47 +94,71 @@ def parse_manifest(
     itself.
     """
     meta = parse_meta(raw)
-    model = KINDS[meta.kind].spec
-    spec = raw.get("spec")
-    if not isinstance(spec, Mapping):
-        return BrokenManifest(meta, (FieldProblem("spec", "is required"),))
+    problems = list(_judge_frame(raw, meta, refuse_unknown_fields))
+    if meta.kind not in KINDS:
+        return BrokenManifest(meta, tuple(problems))
+    parsed, found = _parse_spec(meta.kind, raw.get("spec"), refuse_unknown_fields)
+    problems.extend(found)
+    return (
+        Manifest(meta, parsed)
+        if parsed is not None and not problems
+        else BrokenManifest(meta, tuple(problems))
+    )
+
+
+def _judge_frame(raw: Mapping[str, Any], meta: Meta, refuse_unknown_fields: bool) -> Iterator[FieldProblem]:
+    """All but the spec."""
+    if meta.kind not in KINDS:
+        kinds = ", ".join(KINDS)
+        yield FieldProblem(
+            "kind", f"must be one of {kinds}, not {meta.kind!r}{did_you_mean(meta.kind, KINDS)}"
+        )
+    if raw.get("apiVersion", API_VERSION) != API_VERSION:
+        yield FieldProblem("apiVersion", f"must be {API_VERSION}")
+    metadata = raw.get("metadata")
+    if not isinstance(metadata, Mapping):
+        yield FieldProblem("metadata", "is required: write an object with name")
+    elif not meta.name:
+        yield FieldProblem("metadata.name", "is required: write a name, in quotes if it looks like a number")
+    elif not fullmatch(OBJECT_NAME, meta.name) or len(meta.name) > 253:
+        yield FieldProblem("metadata.name", f"must be {FORMS[OBJECT_NAME].words}; 253 characters at most")
+    if not fullmatch(ITEM_NAME, meta.namespace) or len(meta.namespace) > 63:
+        yield FieldProblem("metadata.namespace", f"must be {FORMS[ITEM_NAME].words}; 63 characters at most")
+    if refuse_unknown_fields:
+        for path, fields, known in (
+            ("", raw, _OBJECT_FIELDS),
+            ("metadata.", _mapping(metadata), _METADATA_FIELDS),
+        ):
+            unknown = [str(field) for field in fields if field not in known]
+            yield from (unknown_field(path, field, known).problem for field in unknown)
+
+
+def _parse_spec(
+    kind: str, raw: object, refuse_unknown_fields: bool
+) -> tuple[ApiModel | None, Iterable[FieldProblem]]:
+    if raw is None:
+        return None, [FieldProblem("spec", f"is required: write {expected_spec(kind)}")]
+    model = KINDS[kind].spec
     try:
-        # By way of JSON: strict parsing then takes arrays for tuples, and sees just what the API server sees.
-        parsed = model.model_validate_json(json.dumps(spec, default=str))
+        plain = to_plain(raw)
+    except TooDeep:
+        return None, [
+            FieldProblem("spec", "is nested without end: remove the YAML anchor that contains itself")
+        ]
+    unknown = list(find_unknown_fields(model, raw, "spec")) if refuse_unknown_fields else []
+    problems = [*(field.problem for field in unknown), *find_repetitions(model, plain, "spec")]
+    try:
+        return model.model_validate(plain), problems
     except ValidationError as error:
-        return BrokenManifest(meta, tuple(_problems(error)))
-    unknown = tuple(_unknown_fields(model, spec, "spec")) if refuse_unknown_fields else ()
-    return BrokenManifest(meta, unknown) if unknown else Manifest(meta, parsed)
+        # A required field that is there, only misspelt, has its problem already.
+        misspelt = {field.meant for field in unknown}
+        taught = teach_errors(error, kind)
+        return None, [*problems, *(problem for problem in taught if problem.path not in misspelt)]
 
 
-def _problems(error: ValidationError) -> Iterator[FieldProblem]:
-    for item in error.errors(include_url=False, include_context=False):
-        path = "spec"
-        for step in item["loc"]:
-            path += f"[{step}]" if isinstance(step, int) else f".{step}"
-        yield FieldProblem(path, item["msg"].removeprefix("Value error, "))
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
-def _unknown_fields(model: type[BaseModel], value: object, path: str) -> Iterator[FieldProblem]:
-    if not isinstance(value, Mapping):
-        return
-    fields = {info.alias or name: info for name, info in model.model_fields.items()}
-    for key in value:
-        if key not in fields:
-            yield FieldProblem(f"{path}.{key}", f"is not a field; known here: {', '.join(sorted(fields))}")
-            continue
-        for nested in _nested_models(fields[key].annotation):
-            child = value[key]
-            if isinstance(child, Sequence) and not isinstance(child, str):
-                for i, item in enumerate(child):
-                    yield from _unknown_fields(nested, item, f"{path}.{key}[{i}]")
-            else:
-                yield from _unknown_fields(nested, child, f"{path}.{key}")
-
-
-def _nested_models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        if argument not in (Ellipsis, NoneType):
-            yield from _nested_models(argument)
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -12,7 +12,6 @@ from headgate_operator.api.fields import (
     NamespaceName,
     ProbePath,
     SecretKeyRef,
-    address_rule,
     parse_duration,
 )
 from headgate_operator.api.model import ApiModel, Rule
@@ -22,7 +21,6 @@ class Endpoint(ApiModel):
     """One replica of the provider. Each has its own health and its own circuit."""
 
     list_map_keys: ClassVar = ("name",)
-    cel_rules: ClassVar = (address_rule("url", "url"),)
 
     name: ItemName
     """Identifies the endpoint in status, metrics and logs; its circuit lives under this name."""
@@ -188,7 +186,6 @@ class LLMProviderSpec(ApiModel):
             "for a server without keys",
             lambda s: s.type != "openai" or bool(s.credentials),
         ),
-        address_rule("baseUrl", "base_url"),
     )
 
     type: Literal["openai", "openai-compatible"]

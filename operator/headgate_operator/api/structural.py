@@ -10,8 +10,8 @@ rules become CEL, docstrings become descriptions.
 
 The subtle rule is about defaults. They are put into the stored object, as the Kubernetes API conventions ask:
 `kubectl get -o yaml` then shows what is in force, another default in a later version leaves existing objects
-alone, and CEL sees values. But not inside lists: there Argo CD's client-side diff takes each for a change that
-somebody made. Items get their defaults from the model alone. Every description names the default.
+alone, and CEL sees values. But not inside lists: there Argo CD's client-side diff takes each for a change by
+somebody. Items get their defaults from the model alone. Every description names the default.
 """
 
 import re
@@ -26,6 +26,11 @@ from headgate_operator.api.fields import FORMS
 from headgate_operator.api.model import ApiModel
 
 Schema = dict[str, Any]
+
+READABLE_PATTERN: Final = 100
+"""The API server answers with the pattern. A longer one than this becomes a CEL rule whose message is words.
+Shorter ones stay, since editors and other tools know patterns and not CEL.
+"""
 
 _NOT_PORTABLE: Final = {
     r"\(\?": "groups with `(?`: RE2 knows no lookaround, and flags differ",
@@ -109,13 +114,17 @@ class _Translator:
         default = rest.pop("default", None)
         if isinstance(default, str | int):
             description += f" Default: {str(default).lower() if isinstance(default, bool) else default}."
-        schema: Schema = {"description": description} | self._translate_value(rest, path, in_list=in_list)
+        value = self._translate_value(rest, path, in_list=in_list)
+        # Of an object `kubectl explain` shows what the field is for, then what the thing is.
+        schema: Schema = {"description": f"{description} {value.pop('description', '')}".strip(), **value}
         if in_list or info.is_required():
             return schema
         if schema["type"] == "object":
-            # Without it nothing inside gets its default when the user leaves the object out.
-            if info.default_factory is not None and _has_defaults(schema):
-                schema["default"] = {}
+            # Without it nothing inside gets its default when the user leaves the object out. It is spelled
+            # out because the API server puts it to the rules as it stands, and refuses the CRD for `{}`.
+            defaults = _defaults_inside(schema)
+            if info.default_factory is not None and defaults:
+                schema["default"] = defaults
         elif default is not None:
             schema["default"] = default
         return schema
@@ -132,9 +141,7 @@ class _Translator:
         if "$ref" in rest:
             name = rest.pop("$ref").removeprefix("#/$defs/")
             _refuse_rest(rest, path)
-            schema = self.translate_model(self._models[name], self._defs[name], path, in_list=in_list)
-            del schema["description"]  # the field's own is more to the point
-            return schema
+            return self.translate_model(self._models[name], self._defs[name], path, in_list=in_list)
         if "const" in rest:
             rest["enum"] = [rest.pop("const")]
         kind = rest.pop("type", None)
@@ -184,6 +191,10 @@ def _translate_string(rest: Schema, path: str) -> Schema:
         raise UntranslatableModel(path, "text needs a max_length, or CEL cannot know its cost")
     if "pattern" in schema:
         _check_pattern(schema["pattern"], path)
+        if len(schema["pattern"]) > READABLE_PATTERN:
+            pattern = schema.pop("pattern")
+            message = f"must be {FORMS[pattern].words}"
+            schema["x-kubernetes-validations"] = [{"rule": f'self.matches(r"{pattern}")', "message": message}]
     return schema
 
 
@@ -203,6 +214,8 @@ def _check_pattern(pattern: str, path: str) -> None:
     for found, why in _NOT_PORTABLE.items():
         if re.search(found, pattern):
             raise UntranslatableModel(path, f"the pattern {pattern} has {why}")
+    if '"' in pattern:
+        raise UntranslatableModel(path, f"the pattern {pattern} has a quotation mark: write \\x22")
     if re.search(r"[*+?}]\+", re.sub(r"\[[^]]*\]", "x", pattern)):
         raise UntranslatableModel(
             path, f"the pattern {pattern} has two quantifiers in a row: RE2 refuses them"
@@ -217,8 +230,8 @@ def _one_paragraph(docstring: str, path: str) -> str:
     return " ".join(docstring.split())
 
 
-def _has_defaults(schema: Schema) -> bool:
-    return any("default" in child for child in schema["properties"].values())
+def _defaults_inside(schema: Schema) -> Schema:
+    return {name: child["default"] for name, child in schema["properties"].items() if "default" in child}
 
 
 def _take(rest: Schema, *keywords: str) -> Schema:

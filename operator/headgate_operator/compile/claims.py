@@ -1,7 +1,7 @@
-"""Who gets what two objects claim: the older one, then the one whose namespace and name come first.
+"""Who gets what several objects claim: the older one, then the one whose namespace and name come first.
 
-Routes claim model names within their namespace, quotas claim API keys and the callers without one. Claims are
-counted in any order and come out the same.
+Routes claim model names within their namespace; quotas claim API keys, and the callers without one. All
+claims are entered before the first is judged, so their order does not matter.
 """
 
 from collections.abc import Iterable
@@ -9,19 +9,29 @@ from typing import TypeAlias
 
 from headgate_operator.api.manifest import Meta
 
-Winners: TypeAlias = dict[str, Meta]
 Lost: TypeAlias = tuple[tuple[str, Meta], ...]
 """The claims that an object loses, each with the winner."""
 
 
-def claim(winners: Winners, meta: Meta, texts: Iterable[str]) -> None:
-    """Enters the claims of one object."""
-    for text in texts:
-        holder = winners.setdefault(text, meta)
-        if holder is not meta and meta < holder:
-            winners[text] = meta
+class Claims:
+    __slots__ = ("_contested", "_winners")
 
+    def __init__(self) -> None:
+        self._winners: dict[str, Meta] = {}
+        self._contested = False  # of 10,000 objects hardly one: the judging below is then skipped
 
-def find_lost(winners: Winners, meta: Meta, texts: Iterable[str]) -> Lost:
-    """Of the claims of `meta`, those that another object won; asked when every object has entered its own."""
-    return tuple([(text, winners[text]) for text in texts if winners[text] is not meta])
+    def enter(self, meta: Meta, texts: Iterable[str]) -> None:
+        """All claims of one object, once."""
+        winners = self._winners
+        for text in texts:
+            holder = winners.setdefault(text, meta)
+            if holder is not meta:
+                self._contested = True
+                winners[text] = min(holder, meta)
+
+    def find_lost(self, meta: Meta, texts: Iterable[str]) -> Lost:
+        """Which of its claims, entered before, another object won."""
+        if not self._contested:
+            return ()
+        winners = self._winners
+        return tuple([(text, winners[text]) for text in texts if winners[text] is not meta])

@@ -74,7 +74,9 @@ def malformed_secret(field: str, name: str, key: str, problem: str) -> Finding:
 
 
 def provider_not_found(field: str, name: str, providers: Sequence[str]) -> Finding:
-    there = f"providers in this namespace: {_enumerate(providers)}" if providers else "this namespace has none"
+    there = (
+        f"providers in this namespace: {_enumerate(providers)}" if providers else "this namespace has none"
+    )
     return Finding(
         Code.PROVIDER_NOT_FOUND,
         f"{field}.providerRef.name",

@@ -8,9 +8,8 @@ see by identity what changed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from gateway_runtime.contract.ids import KeyHash
 from gateway_runtime.contract.table import Provider, Route, Tenant
 from headgate_operator.api.manifest import (
     BrokenManifest,
@@ -18,11 +17,14 @@ from headgate_operator.api.manifest import (
     QuotaManifest,
     RouteManifest,
 )
+from headgate_operator.compile.api_keys import SecretsRead
 from headgate_operator.compile.claims import Lost
 from headgate_operator.compile.findings import Finding
-from headgate_operator.compile.api_keys import SecretsRead
+from headgate_operator.compile.resources import Resources
 from headgate_operator.compile.verdict import Verdict
 
+SubjectClaims: TypeAlias = tuple[str | Finding, ...]
+"""For each subject of a quota what it claims, or why it can claim nothing."""
 Part = TypeVar("Part")
 
 
@@ -63,24 +65,25 @@ class RouteEntry:
 class QuotaEntry:
     manifest: QuotaManifest | BrokenManifest
     secrets: SecretsRead
-    keys: tuple[KeyHash | Finding | None, ...]
-    """One for each subject of the spec: its key, what is wrong with it, or None for Anonymous."""
+    claims: SubjectClaims
     wanted: Tenant | None
     """What the spec says, before keys are lost; None for a broken one that never was good."""
     lost: Lost
-    verdict: Verdict
     resource: Tenant | None
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """By `<namespace>/<name>`, sorted."""
+    """Entries are by `<namespace>/<name>`, sorted."""
 
     providers: Mapping[str, ProviderEntry] = field(default_factory=dict)
     routes: Mapping[str, RouteEntry] = field(default_factory=dict)
     quotas: Mapping[str, QuotaEntry] = field(default_factory=dict)
+    resources: Resources | None = None
+    """What they were made from; None before the first compile."""
 
 
-def keep_equal(new: Part, before: Part) -> Part:
+def keep_equal(new: Part, before: Part | None) -> Part:
     """`before` when the two are equal, so that what did not change stays the same object."""
-    return before if before == new else new
+    return before if before is not None and (before is new or before == new) else new

@@ -38,7 +38,7 @@ def compile_providers(
     resources: Resources, before: Mapping[str, ProviderEntry], last_good: LastGood
 ) -> dict[str, ProviderEntry]:
     entries: dict[str, ProviderEntry] = {}
-    for identity, manifest in sorted(index_by_id(resources.providers).items()):
+    for identity, manifest in index_by_id(resources.providers).items():
         old = before.get(identity)
         if old is not None and _is_current(old, manifest, resources.secrets):
             entries[identity] = old

@@ -57,7 +57,7 @@ SomeManifest = TypeVar("SomeManifest", bound=AnyManifest)
 
 
 def referenced_secrets(manifest: AnyManifest) -> frozenset[SecretId]:
-    """The Secrets that the manifest's verdict depends on; none for a broken one, whose last good version keeps
+    """The Secrets that the manifest's verdict depends on; none for a broken one: its last good version keeps
     what it had.
     """
     return frozenset(SecretId(manifest.meta.namespace, ref.name) for ref in secret_refs(manifest))
@@ -77,19 +77,19 @@ def secret_refs(manifest: AnyManifest) -> tuple[SecretKeyRef, ...]:
 
 
 def index_by_id(manifests: Iterable[SomeManifest]) -> dict[str, SomeManifest]:
-    """By `<namespace>/<name>`. Of two with one name, the younger stays: the other was deleted and its deletion
-    has not come through yet.
+    """By `<namespace>/<name>`, sorted. Of two with one name the younger stays: the other was deleted, and its
+    deletion has not come through yet.
     """
     found: dict[str, SomeManifest] = {}
     for manifest in manifests:
         identity = manifest.meta.id
-        other = found.get(identity)
-        if other is None or _age(manifest) > _age(other):
-            found[identity] = manifest
-    return found
+        other = found.setdefault(identity, manifest)
+        if other is not manifest:
+            found[identity] = max(other, manifest, key=_age)
+    return {identity: found[identity] for identity in sorted(found)}
 
 
 def _age(manifest: AnyManifest) -> tuple[str, int, str, str]:
-    # The repr only decides between objects that are the same to Kubernetes, so that order never does.
+    # The repr decides only between objects that are the same to Kubernetes, so that their order never does.
     meta = manifest.meta
     return (meta.created, meta.generation, meta.uid, repr(manifest))

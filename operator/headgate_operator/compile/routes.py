@@ -21,12 +21,12 @@ from headgate_operator.api import route as api
 from headgate_operator.api.fields import parse_duration
 from headgate_operator.api.manifest import BrokenManifest, RouteManifest
 from headgate_operator.api.reasons import Code
-from headgate_operator.compile.claims import Lost, Winners, claim, find_lost
+from headgate_operator.compile.claims import Claims, Lost
 from headgate_operator.compile.findings import Finding, invalid_fields, model_claimed
 from headgate_operator.compile.last_good import LastGood
 from headgate_operator.compile.memo import ProviderEntry, RouteEntry, keep_equal
 from headgate_operator.compile.resources import Resources, index_by_id
-from headgate_operator.compile.targets import Behind, Neighbours, resolve_targets
+from headgate_operator.compile.targets import Behind, Neighbours, ResolvedTargets, resolve_targets
 from headgate_operator.compile.verdict import Verdict, judge_serving
 
 
@@ -46,19 +46,21 @@ def compile_routes(
     last_good: LastGood,
 ) -> dict[str, RouteEntry]:
     wishes: dict[str, _Wish] = {}
-    winners: dict[str, Winners] = {}
-    for identity, manifest in sorted(index_by_id(resources.routes).items()):
+    claims: dict[str, Claims] = {}
+    for identity, manifest in index_by_id(resources.routes).items():
         wish = _wish_route(manifest, before.get(identity), last_good)
         wishes[identity] = wish
         if wish.wanted is not None:
-            claim(winners.setdefault(wish.wanted.namespace, {}), wish.manifest.meta, wish.wanted.models)
+            namespace = wish.wanted.namespace
+            of_namespace = claims.get(namespace) or claims.setdefault(namespace, Claims())
+            of_namespace.enter(wish.manifest.meta, wish.wanted.models)
     neighbours = Neighbours(providers)
     entries: dict[str, RouteEntry] = {}
     for identity, (manifest, wanted, old) in wishes.items():
         if wanted is None:
             new = _refuse_route(manifest)
         else:
-            lost = find_lost(winners[wanted.namespace], manifest.meta, wanted.models)
+            lost = claims[wanted.namespace].find_lost(manifest.meta, wanted.models)
             behind = tuple([providers.get(target.provider) for target in wanted.targets])
             if old is not None and _is_current(old, manifest, wanted, lost, behind, neighbours):
                 entries[identity] = old
@@ -94,7 +96,7 @@ def _is_current(
         old.manifest is manifest
         and old.wanted is wanted
         and old.lost == lost
-        and all(a is b for a, b in zip(old.behind, behind, strict=True))
+        and old.behind == behind
         and (old.neighbours is None or old.neighbours == neighbours.of(wanted.namespace))
     )
 
@@ -141,7 +143,7 @@ def _compile_route(
         resource=resource,
         verdict=Verdict(
             meta=manifest.meta,
-            findings=invalid_fields(manifest) or (*_name_lost(manifest, lost), *resolved.findings),
+            findings=tuple(_find_faults(manifest, lost, resolved)),
             serving=judge_serving(manifest, resource),
             serving_generation=None if resource is None else resource.generation,
             refs_total=len(wanted.targets),
@@ -152,10 +154,16 @@ def _compile_route(
     )
 
 
-def _name_lost(manifest: RouteManifest | BrokenManifest, lost: Lost) -> Iterator[Finding]:
+def _find_faults(
+    manifest: RouteManifest | BrokenManifest, lost: Lost, resolved: ResolvedTargets
+) -> Iterator[Finding]:
+    if isinstance(manifest, BrokenManifest):
+        yield from invalid_fields(manifest)
+        return
     for model, winner in lost:
         field = f"spec.models[{manifest.spec.models.index(model)}]"
         yield model_claimed(field, model, manifest.meta, winner)
+    yield from resolved.findings
 
 
 def _build_route(manifest: RouteManifest) -> Route:

@@ -17,7 +17,9 @@ WATCHED_SELECTOR: Final = f"{WATCHED_LABEL}=true"
 PAGE_OBJECTS: Final = 500
 """As kubectl and client-go ask. With 5 KB an object a page is 2.5 MB, held once."""
 PAGE_METADATA: Final = 2500
-"""Metadata alone is about a fifth, and the sweep's requests count against the ten that we allow ourselves a minute."""
+"""Metadata alone is about a fifth, and the sweep's requests count against the ten that we allow ourselves a
+minute.
+"""
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 
 
@@ -57,7 +59,9 @@ class Kube:
     async def close(self) -> None:
         await self.connection.close()
 
-    def list_objects(self, kind: Kind, namespace: str | None, *, metadata_only: bool = False) -> AsyncIterator[Page]:
+    def list_objects(
+        self, kind: Kind, namespace: str | None, *, metadata_only: bool = False
+    ) -> AsyncIterator[Page]:
         """All of a kind, or of a kind in a namespace. Raises Gone when the list took so long that its
         beginning is forgotten: start again. Raises NotFound when the API server does not know the kind.
         """
@@ -94,8 +98,9 @@ class Kube:
     async def apply_status(
         self, kind: Kind, namespace: str, name: str, uid: str, status: Mapping[str, object]
     ) -> Json:
-        """Server-side apply of `/status`, and of nothing else; the object as it is afterwards. Raises NotFound when
-        it is gone, Conflict when another object of that name (another `uid`) has taken its place.
+        """Server-side apply of `/status`, and of nothing else; the object as it is afterwards. Raises
+        NotFound when it is gone, Conflict when another object of that name (another `uid`) has taken its
+        place.
         """
         body = {
             "apiVersion": API_VERSION,
@@ -135,8 +140,8 @@ class Kube:
         make: Callable[[], Mapping[str, bytes]],
         labels: Mapping[str, str] | None = None,
     ) -> KubeSecret:
-        """The Secret that is there, else a new one with what `make` returns; of several who try at once, all get
-        the same.
+        """The Secret that is there, else a new one with what `make` returns; of several who try at once,
+        all get the same.
         """
         found = await self.read_secret(namespace, name)
         if found is not None:
@@ -161,7 +166,9 @@ class Kube:
         """Whatever stood there before."""
         body = build_secret(namespace, name, data, labels or {})
         try:
-            return parse_secret(await self.connection.request("PUT", f"{_secrets(namespace)}/{name}", body=body))
+            return parse_secret(
+                await self.connection.request("PUT", f"{_secrets(namespace)}/{name}", body=body)
+            )
         except NotFound:
             return await self.create_secret(namespace, name, data, labels)
 
@@ -186,7 +193,9 @@ class Kube:
             return None
         user = status.get("user") or {}
         pods = (user.get("extra") or {}).get("authentication.kubernetes.io/pod-name") or [None]
-        return Reviewed(user.get("username", ""), user.get("uid", ""), tuple(user.get("groups") or ()), pods[0])
+        return Reviewed(
+            user.get("username", ""), user.get("uid", ""), tuple(user.get("groups") or ()), pods[0]
+        )
 
     async def read_lease(self, namespace: str, name: str) -> Json | None:
         try:
@@ -213,7 +222,9 @@ class Kube:
 
 def watch_path(plural: str, namespace: str | None) -> str:
     """Of one of our kinds, or of `secrets`: where Kopf lists and watches it."""
-    return _secrets(namespace) if plural == "secrets" else _path(f"/apis/{GROUP}/{VERSION}", plural, namespace)
+    return (
+        _secrets(namespace) if plural == "secrets" else _path(f"/apis/{GROUP}/{VERSION}", plural, namespace)
+    )
 
 
 def _collection(kind: Kind, namespace: str | None) -> str:

@@ -27,8 +27,9 @@ from kubernetes.aio.config import (
 from headgate_operator.kube.errors import KubeError, Unreachable, make_error
 
 REQUEST_TIMEOUT_S: Final = 10.0
-"""A page of 500 objects takes 50 ms, a write 5 ms. Ten seconds are an API server that is as good as gone; the Lease
-could not wait longer either."""
+"""A page of 500 objects takes 50 ms, a write 5 ms. Ten seconds are an API server that is as good as gone;
+the Lease could not wait longer either.
+"""
 USER_AGENT: Final = "headgate-operator"
 
 Json = dict[str, Any]
@@ -39,7 +40,8 @@ class Connection:
 
     def __init__(self, configuration: Configuration, on_answer: Callable[[str, int | None], None]) -> None:
         """`on_answer(method, status)` is called for each request that ended; None stands for no answer."""
-        # Proxy variables are for the internet; Kopf's watches and client-go's in-cluster use ignore them as well.
+        # Proxy variables are for the internet; Kopf's watches and client-go's in-cluster use ignore them as
+        # well.
         configuration.client_session_kwargs = {"trust_env": False}
         self._configuration = configuration
         self._client = ApiClient(configuration)
@@ -87,7 +89,9 @@ class Connection:
 
     async def authorization(self) -> str | None:
         """The Authorization header of now: tokens of service accounts are renewed while we run."""
-        header: str | None = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        header: str | None = await self._configuration.get_api_key_with_prefix(
+            "BearerToken", alias="authorization"
+        )
         return header
 
     async def request(

@@ -1,4 +1,6 @@
-"""A Kubernetes Secret as the operator's own rooms handle it: bytes by key, with a repr that shows none of them."""
+"""A Kubernetes Secret as the operator's own rooms handle it: bytes by key, with a repr that shows none of
+them.
+"""
 
 import base64
 from collections.abc import Mapping

@@ -139,7 +139,9 @@ def parse_authority(bundle: bytes, keys: bytes) -> Authority:
         raise MalformedAuthority("ca.crt and ca.key are not as many certificates as EC keys") from error
     for pair in pairs:
         if pair.certificate.public_key() != pair.key.public_key():
-            raise MalformedAuthority(f"the key of certificate {pair.certificate.serial_number:x} is another's")
+            raise MalformedAuthority(
+                f"the key of certificate {pair.certificate.serial_number:x} is another's"
+            )
         try:
             pair.certificate.verify_directly_issued_by(pair.certificate)
         except (InvalidSignature, ValueError, TypeError) as error:

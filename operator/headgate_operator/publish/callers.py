@@ -41,7 +41,7 @@ class TokenReviewer(Protocol):
 
 class Caller(NamedTuple):
     account: str
-    """`<namespace>/<name>` of its service account."""
+    """`<namespace>:<name>` of its service account."""
     pod: str | None
     """The pod that the token is bound to, with its namespace when gateways live in several."""
 
@@ -72,7 +72,7 @@ class Callers:
         self._reviewer = reviewer
         self._audience = audience
         self._accounts = frozenset(accounts)
-        self._several_namespaces = len({account.partition("/")[0] for account in accounts}) > 1
+        self._several_namespaces = len({account.partition(":")[0] for account in accounts}) > 1
         self._clock = clock
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._reviews = asyncio.Semaphore(MAX_REVIEWS)
@@ -98,7 +98,9 @@ class Callers:
             )
         now_s = self._clock()
         if claims.exp is not None and claims.exp <= now_s:
-            return Refusal(401, "the token has expired; read it from its file again, the kubelet renews it there")
+            return Refusal(
+                401, "the token has expired; read it from its file again, the kubelet renews it there"
+            )
         key = hashlib.sha256(token.encode()).digest()
         kept = self._kept.get(key)
         if kept is not None and now_s < kept.asked_again_at_s:
@@ -116,17 +118,17 @@ class Callers:
     def _judge(self, reviewed: Reviewed | None) -> Caller | Refusal:
         if reviewed is None:
             return Refusal(401, "the API server does not accept the token")
-        namespace, _, name = reviewed.username.removeprefix(_ACCOUNT_PREFIX).partition(":")
-        account = f"{namespace}/{name}"
+        account = reviewed.username.removeprefix(_ACCOUNT_PREFIX)
         if not reviewed.username.startswith(_ACCOUNT_PREFIX) or account not in self._accounts:
-            allowed = " or ".join(sorted(self._accounts))
+            allowed = " or ".join(_ACCOUNT_PREFIX + account for account in sorted(self._accounts))
             return Refusal(
                 403,
-                f"{reviewed.username} may not read the routing table; run the gateway under the "
-                f"service account {allowed}",
+                f"{reviewed.username} may not read the routing table; run the gateway as {allowed}, "
+                "or name its account with --gateway-account",
             )
-        pod = reviewed.pod_name
-        return Caller(account, f"{namespace}/{pod}" if pod and self._several_namespaces else pod)
+        if reviewed.pod is not None and self._several_namespaces:
+            return Caller(account, f"{account.partition(':')[0]}/{reviewed.pod}")
+        return Caller(account, reviewed.pod)
 
     def _judge_unasked(self, kept: _Kept | None, now_s: float, error: KubeError) -> Caller | Refusal:
         if kept is not None and isinstance(kept.verdict, Caller) and now_s < kept.graced_until_s:

@@ -1,4 +1,4 @@
-"""What happened on the config stream that a status may have to say: the publisher's word to the reconciler."""
+"""What happened on the config stream that a status may have to say: `term`'s word to the reconciler."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -6,7 +6,9 @@ from typing import Literal, TypeAlias
 from gateway_runtime.contract.ids import EndpointId, GatewayId
 from gateway_runtime.contract.stream import Version
 
-Event: TypeAlias = Literal["Connected", "Disconnected", "Forgotten", "Acked", "Refused", "Reported", "Settled"]
+Event: TypeAlias = Literal[
+    "Connected", "Disconnected", "Forgotten", "Acked", "Refused", "Reported", "Settled"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class Fleet:
         return min((left_at_s + REMEMBERED_S for left_at_s in self._left_at_s.values()), default=None)
 
     def expect(self, gateways: Iterable[GatewayId], now_s: float) -> None:
-        """A new leader lists the gateways of the old one as not connected until they dial, or are forgotten."""
+        """A new leader lists those of the old one as not connected, until they dial or are forgotten."""
         for gateway in gateways:
             self._views[gateway] = _unknown(gateway)
             self._left_at_s[gateway] = now_s
@@ -54,8 +54,11 @@ class Fleet:
     def acknowledge(self, gateway: GatewayId, version: Version) -> None:
         self._views[gateway] = replace(self._views[gateway], applied=version, refused=None)
 
-    def refuse(self, gateway: GatewayId, nack: Nack) -> None:
-        self._views[gateway] = replace(self._views[gateway], refused=nack)
+    def refuse(self, gateway: GatewayId, nack: Nack) -> bool:
+        """Whether that is news."""
+        before = self._views[gateway]
+        self._views[gateway] = replace(before, refused=nack)
+        return before.refused != nack
 
     def report(self, gateway: GatewayId, report: HealthReport, now_s: float) -> frozenset[EndpointId]:
         """The endpoints about which something changed, counters aside. A full report also drops those that
@@ -80,17 +83,16 @@ class Fleet:
         """Sorted by name."""
         return tuple(view for _, view in sorted(self._views.items()))
 
-    def runs(self, gateway: GatewayId, version: Version) -> bool:
-        """Whether it is connected and runs this very version."""
-        view = self._views.get(gateway)
-        return view is not None and view.connected and view.applied == version
+    def answered(self, epoch: int) -> frozenset[GatewayId]:
+        """Those connected that took or refused a version of this epoch."""
+        return frozenset(name for name in self.connected if epoch in _epochs(self._views[name]))
 
-    def has_refused(self, version: Version) -> bool:
-        """Whether a connected gateway refused this very version."""
-        return any(
-            view.connected and view.refused is not None and view.refused.version == version
-            for view in self._views.values()
-        )
+
+def _epochs(view: GatewayView) -> tuple[int | None, int | None]:
+    return (
+        view.applied.epoch if view.applied else None,
+        view.refused.version.epoch if view.refused else None,
+    )
 
 
 def _unknown(gateway: GatewayId) -> GatewayView:

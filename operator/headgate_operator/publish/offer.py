@@ -25,7 +25,9 @@ _KEPT_STARTS: Final = 8
 class Offer:
     __slots__ = ("_frames", "bucket_digests", "counts", "shrink_confirmed", "snapshot", "version")
 
-    def __init__(self, version: Version, snapshot: Snapshot, counts: Counts, *, shrink_confirmed: bool) -> None:
+    def __init__(
+        self, version: Version, snapshot: Snapshot, counts: Counts, *, shrink_confirmed: bool
+    ) -> None:
         self.version = version
         self.snapshot = snapshot
         self.counts = counts

@@ -1,6 +1,6 @@
 """Which part of each limit every gateway may spend: places in a row, held stable while gateways come and go.
 
-In: joins and leaves with their times, in seconds of one monotonic clock. Out: a `Share` per gateway. `publisher`
+In: joins and leaves with their times, in seconds of one monotonic clock. Out: a `Share` per gateway. `term`
 drives it and sends what changed; `engine.limits` at the gateway divides the amounts.
 
 Rules. A joining gateway takes the place after the last. A gateway that leaves keeps its place for
@@ -15,7 +15,7 @@ from gateway_runtime.contract.ids import GatewayId
 from gateway_runtime.contract.stream import Share
 
 HOLD_DOWN_S: Final = 15.0
-"""A redial takes under a second, a pod's restart some seconds. Longer would leave a dead gateway's part unspent."""
+"""A redial takes under a second, a restart some seconds; for longer a dead gateway's part would lie idle."""
 
 
 class Shares:
@@ -36,7 +36,7 @@ class Shares:
     def restore(self, row: Sequence[GatewayId], now_s: float) -> None:
         """Starts from another leader's row; each place is held for its gateway to come back to."""
         self._row = list(dict.fromkeys(row))
-        self._held = {gateway: now_s + HOLD_DOWN_S for gateway in self._row}
+        self._held = dict.fromkeys(self._row, now_s + HOLD_DOWN_S)
 
     def join(self, gateway: GatewayId) -> None:
         self._held.pop(gateway, None)

@@ -1,0 +1,110 @@
+"""The headers of answers: what we say of a request in `x-headgate-*` and `x-ratelimit-*`, and which of a
+provider's headers pass.
+
+Pure; `request` and `front` call it for every answer, errors too. What is not known of a request (the route of
+an unknown model) has no header. A provider's own rate limits do not pass: they are between it and the gateway.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from gateway_runtime.contract.errors import GatewayError
+from gateway_runtime.engine.limits import Standing
+from gateway_runtime.server.record import Record
+
+JSON: Final = "application/json"
+EVENTS: Final = "text/event-stream; charset=utf-8"
+
+_PASSED: Final = ("x-request-id", "openai-processing-ms", "openai-version", "x-should-retry")
+_PASSED_ON_ERROR: Final = (*_PASSED, "retry-after", "retry-after-ms")
+
+
+def build_headers(record: Record, now_s: float, content_type: str) -> dict[str, str]:
+    overhead_s = max(0.0, now_s - record.started_s - record.waited_s)
+    headers = {
+        "content-type": content_type,
+        "server": "headgate",
+        "x-headgate-request-id": record.request_id,
+        "x-headgate-attempts": str(record.attempts),
+        "x-headgate-overhead-ms": f"{overhead_s * 1000:.2f}",
+    }
+    if record.route is not None:
+        headers["x-headgate-route"] = record.route.id
+    if record.model is not None:
+        headers["x-headgate-model"] = record.model
+    if record.provider is not None:
+        headers["x-headgate-provider"] = record.provider.id
+    if record.standing is not None:
+        headers.update(build_limit_headers(record.standing))
+    return headers
+
+
+def build_event_headers(record: Record, now_s: float) -> dict[str, str]:
+    """Of a stream: nothing between us and the caller may hold events back."""
+    headers = build_headers(record, now_s, EVENTS)
+    headers["cache-control"] = "no-cache"
+    headers["x-accel-buffering"] = "no"
+    return headers
+
+
+def build_error_headers(record: Record, now_s: float, error: GatewayError) -> dict[str, str]:
+    headers = build_headers(record, now_s, JSON)
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    if not error.code.value.retry:
+        headers["x-should-retry"] = "false"
+    if error.code.status == 401:
+        headers["www-authenticate"] = "Bearer"  # RFC 9110, 11.6.1: a 401 must say how
+    return headers
+
+
+def build_limit_headers(standing: Standing) -> dict[str, str]:
+    return {
+        "x-ratelimit-limit-requests": str(standing.limit),
+        "x-ratelimit-remaining-requests": str(standing.remaining),
+        "x-ratelimit-reset-requests": format_reset(standing.reset_s),
+    }
+
+
+def format_reset(seconds: float) -> str:
+    """As OpenAI writes it: `0s`, `120ms`, `59s`, `6m0s`, `1h0m0s`. Rounded up."""
+    if seconds < 1:
+        milliseconds = math.ceil(seconds * 1000)
+        return f"{milliseconds}ms" if 0 < milliseconds < 1000 else f"{milliseconds // 1000}s"
+    whole = math.ceil(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    text = f"{whole % 60}s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text
+
+
+def select_passed(headers: Mapping[str, str], *, error: bool = False) -> dict[str, str]:
+    """A provider's headers that its callers may see."""
+    names = _PASSED_ON_ERROR if error else _PASSED
+    return {name: headers[name] for name in names if name in headers}
+
+
+def parse_retry_after(headers: Mapping[str, str], unix_s: float) -> float | None:
+    """Seconds; None when there is nothing that can be read. `retry-after-ms` is OpenAI's finer form."""
+    try:
+        if "retry-after-ms" in headers:
+            seconds = float(headers["retry-after-ms"]) / 1000
+        elif (text := headers.get("retry-after")) is None:
+            return None
+        elif text[:1].isalpha():
+            moment = parsedate_to_datetime(text)
+            seconds = _as_utc(moment).timestamp() - unix_s
+        else:
+            seconds = float(text)
+    except ValueError:
+        return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _as_utc(moment: datetime) -> datetime:
+    """`-0000` in a date means UTC, and parses as a moment without a zone."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

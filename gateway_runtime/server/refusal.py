@@ -1,0 +1,170 @@
+"""The sentences of the errors that the gateway itself answers with, one function each.
+
+`request` and `front` raise what these functions return. Each sentence says what happened, where, and what to
+do; none holds a key, nor the name of anything that the caller may not use.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from gateway_runtime.contract.errors import ErrorCode, GatewayError
+from gateway_runtime.contract.table import Provider, Route, Tenant
+from gateway_runtime.engine.limits import Refused
+from gateway_runtime.engine.retry import Outcome
+
+_NAMED_MODELS: Final = 20
+"""More would bury the sentence; GET /v1/models has them all."""
+
+
+def refuse_missing_key() -> GatewayError:
+    return GatewayError(
+        ErrorCode.MISSING_KEY, "No API key was sent. Send yours in the header `Authorization: Bearer <key>`."
+    )
+
+
+def refuse_unknown_key() -> GatewayError:
+    return GatewayError(
+        ErrorCode.UNKNOWN_KEY,
+        "This API key is not known here. Check that it was copied whole and is meant for this gateway; "
+        "if so, it may have been withdrawn.",
+    )
+
+
+def refuse_unknown_model(model: str, usable: Sequence[str]) -> GatewayError:
+    if not usable:
+        remedy = "This key may use no model by name; ask whoever gave it to you."
+    elif len(usable) <= _NAMED_MODELS:
+        remedy = f"Models that it may use: {', '.join(usable)}."
+    else:
+        named = ", ".join(usable[:_NAMED_MODELS])
+        remedy = f"Models that it may use: {named} and {len(usable) - _NAMED_MODELS} more; see GET /v1/models."
+    return GatewayError(ErrorCode.UNKNOWN_MODEL, f'Model "{model}" is not served to this key. {remedy}')
+
+
+def refuse_over_limit(tenant: Tenant, refused: Refused) -> GatewayError:
+    name = refused.standing.name
+    rules = [f": {limit.amount} requests in any {limit.window_s:g} s" for limit in tenant.limits if limit.name == name]
+    rule = rules[0] if rules else ""  # a limit that came with a newer table than this request's
+    return GatewayError(
+        ErrorCode.RATE_LIMITED,
+        f'Limit "{name}" of {tenant.id} is spent{rule}. Try again in {refused.retry_after_s:.1f} s.',
+        retry_after_s=refused.retry_after_s,
+    )
+
+
+def refuse_without_targets(route: Route) -> GatewayError:
+    return GatewayError(
+        ErrorCode.NO_TARGET,
+        f"Route {route.id} has no target that exists. Its owner in namespace {route.namespace} must mend "
+        "its targets; its status names what is missing.",
+    )
+
+
+def refuse_with_open_circuits(route: Route, retry_after_s: float | None) -> GatewayError:
+    return GatewayError(
+        ErrorCode.NO_TARGET,
+        f"Every endpoint behind route {route.id} failed lately and its circuit is open. "
+        "Try again in a few seconds.",
+        retry_after_s=retry_after_s,
+    )
+
+
+def refuse_without_table() -> GatewayError:
+    return GatewayError(
+        ErrorCode.NO_TABLE,
+        "This gateway has no routing table yet; it waits for its operator. Try again in a few seconds.",
+        retry_after_s=1,
+    )
+
+
+def refuse_while_draining() -> GatewayError:
+    return GatewayError(
+        ErrorCode.DRAINING,
+        "This gateway is shutting down and takes no more requests. Send it again on a new connection.",
+        retry_after_s=1,
+    )
+
+
+def refuse_large_body(limit_bytes: int) -> GatewayError:
+    return GatewayError(
+        ErrorCode.BODY_TOO_LARGE,
+        f"The request body is larger than the {limit_bytes} bytes that this gateway takes. Send less, "
+        "or have its limit raised.",
+    )
+
+
+def refuse_unreadable_body(problem: str) -> GatewayError:
+    return GatewayError(
+        ErrorCode.MALFORMED_BODY, f"The request could not be read: {problem}. Send it again, whole."
+    )
+
+
+def refuse_unknown_path(method: str, path: str, served: Sequence[str]) -> GatewayError:
+    return GatewayError(
+        ErrorCode.UNKNOWN_PATH, f"There is no {method} {path} here. Served: {', '.join(served)}."
+    )
+
+
+def refuse_method(method: str, path: str, allowed: str) -> GatewayError:
+    return GatewayError(ErrorCode.METHOD_NOT_ALLOWED, f"{path} takes {allowed}, not {method}.")
+
+
+def refuse_after_bug(request_id: str) -> GatewayError:
+    return GatewayError(
+        ErrorCode.INTERNAL,
+        f"The gateway failed on this request, and it is not your fault. Its log tells more under {request_id}.",
+    )
+
+
+def refuse_after_failure(endpoint: str, outcome: Outcome, reason: str, attempts: int) -> GatewayError:
+    """The last attempt ended without an answer that could be passed on."""
+    made = "1 attempt was made" if attempts == 1 else f"{attempts} attempts were made"
+    match outcome:
+        case Outcome.TIMEOUT:
+            return GatewayError(
+                ErrorCode.UPSTREAM_TIMEOUT,
+                f"Endpoint {endpoint} was too slow: {reason}; {made}. Try again, or have the timeouts of the "
+                "route or the provider raised.",
+            )
+        case Outcome.MALFORMED:
+            return GatewayError(
+                ErrorCode.UPSTREAM_MALFORMED,
+                f"Endpoint {endpoint} gave an answer that cannot be used: {reason}; {made}. Check that its "
+                "URL is that of an OpenAI-compatible API; such URLs mostly end in /v1.",
+            )
+    return GatewayError(
+        ErrorCode.UPSTREAM_UNREACHABLE,
+        f"Endpoint {endpoint} could not be reached: {reason}; {made}. Try again; if it stays so, "
+        "the provider is down or its URL is wrong.",
+    )
+
+
+def refuse_in_other_shape(endpoint: str, status: int) -> GatewayError:
+    """Goes out with the provider's own status."""
+    return GatewayError(
+        ErrorCode.UPSTREAM_MALFORMED,
+        f"Endpoint {endpoint} answered with status {status} and no error in OpenAI's shape, "
+        "so its words are not passed on.",
+    )
+
+
+def refuse_without_credential(provider: Provider, credentials: Sequence[str], status: int) -> GatewayError:
+    """A provider's 401 or 403 must not look like one of ours: the caller's key is fine."""
+    if credentials:
+        names = ", ".join(f'"{name}"' for name in credentials)
+        what, remedy = f"refused credential {names}", "put a valid key into the Secret behind it"
+    else:
+        what, remedy = "wants a credential and has none", "add one to its credentials"
+    return GatewayError(
+        ErrorCode.UPSTREAM_UNREACHABLE,
+        f"Provider {provider.id} {what} (status {status}). Your own key is fine; whoever owns "
+        f"the provider must {remedy}.",
+    )
+
+
+def interrupt_stream(endpoint: str, reason: str) -> GatewayError:
+    return GatewayError(
+        ErrorCode.STREAM_INTERRUPTED,
+        f"The answer of endpoint {endpoint} broke off: {reason}. What came so far is not whole; "
+        "send the request again.",
+    )

@@ -1,0 +1,197 @@
+"""Kopf in a thread and a loop of its own, and what its watches let us see of their life.
+
+In: `Connection` (address, TLS, tokens) and where events go. Out: events, handed over into the main loop;
+`signs`, which the liveness probe judges; `on_relist`, when a watch had to list anew and may have missed
+deletions. Made by `main`.
+
+Its own loop, because at its end Kopf cancels every task of the loop it ran in. The one subtle rule: Kopf
+shows neither bookmarks nor new lists, so we look at its HTTP responses: its session is ours, and each chunk
+that a watch's response brings is a sign of life.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import aiohttp
+import kopf
+import structlog
+
+from headgate_operator.kube import Connection
+
+log = structlog.get_logger()
+
+STOP_TIMEOUT_S: Final = 8.0
+"""Kopf gives its workers two seconds, and hung tasks five."""
+
+
+class Signs:
+    """Of each watch, by path: when it was last seen alive. Written by Kopf's thread, read by the probes;
+    each access is one step of the interpreter.
+    """
+
+    def __init__(self, paths: Sequence[str], on_relist: Callable[[], None]) -> None:
+        self._seen: dict[str, float] = {}
+        self._paths = tuple(paths)
+        self._listed: set[str] = set()
+        self._on_relist = on_relist
+
+    def start(self, now: float) -> None:
+        """From here on each watch is expected to show itself."""
+        self._seen = dict.fromkeys(self._paths, now)
+
+    def see(self, path: str) -> None:
+        self._seen[path] = time.monotonic()
+
+    def see_list(self, path: str) -> None:
+        """Also the first list counts: what was deleted between ours and Kopf's would stay."""
+        if path in self._seen:
+            self.see(path)
+            self._on_relist()
+
+    def ages(self, now: float) -> Mapping[str, float]:
+        """Seconds by path; empty before `start`."""
+        return {path: now - at for path, at in self._seen.items()}
+
+    def find_dead(self, now: float, reachable_since: float | None, limit_s: float) -> tuple[str, ...]:
+        """Watches that show no life though others are answered. During an outage of the API server none is
+        dead: a restart would not help, and would lose what we know. After one, each has the whole limit
+        again.
+        """
+        if reachable_since is None:
+            return ()
+        return tuple(
+            path for path, at in sorted(self._seen.items()) if now - max(at, reachable_since) > limit_s
+        )
+
+
+class Watcher:
+    def __init__(
+        self,
+        connection: Connection,
+        registry: kopf.OperatorRegistry,
+        settings: kopf.OperatorSettings,
+        namespaces: Sequence[str],
+        signs: Signs,
+        on_answer: Callable[[str, int | None], None],
+    ) -> None:
+        """`namespaces`: empty for the whole cluster. `on_answer(method, status)`: for each request that was
+        answered.
+        """
+        self._connection = connection
+        self._registry = registry
+        self._settings = settings
+        self._namespaces = tuple(namespaces)
+        self._signs = signs
+        self._on_answer = on_answer
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+        kopf.on.login(registry=registry)(self._login)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    async def run(self) -> None:
+        """Until cancelled. Raises what ended Kopf; Kopf never ends by itself."""
+        ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+
+        def tell(error: BaseException | None) -> None:
+            if not ended.done():
+                ended.set_result(error)
+
+        def work() -> None:
+            error: BaseException | None = None
+            try:
+                asyncio.run(self._operate())
+            except (
+                BaseException
+            ) as raised:  # also kopf's own cancellations: whatever it was, the main loop must know
+                error = raised
+            loop.call_soon_threadsafe(tell, error)
+
+        self._signs.start(time.monotonic())
+        self._thread = threading.Thread(target=work, name="kopf", daemon=True)
+        self._thread.start()
+        try:
+            error = await ended
+            raise RuntimeError(
+                "Kopf, which watches the cluster, has ended; this process must start anew"
+            ) from error
+        finally:
+            self._ask_to_stop()
+            if not ended.done():
+                await asyncio.wait((ended,), timeout=STOP_TIMEOUT_S)
+            self._thread.join(timeout=0 if self.alive and not ended.done() else None)
+
+    async def _operate(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        await kopf.operator(
+            registry=self._registry,
+            settings=self._settings,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            standalone=True,  # with peering, a stranger's object called `default` could freeze us
+            stop_flag=self._stop,
+        )
+
+    def _ask_to_stop(self) -> None:
+        if self._loop is not None and self._stop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    async def _login(self, **_: object) -> kopf.AiohttpSession:
+        """Kopf calls it at its start, and again after a 401."""
+        trace = aiohttp.TraceConfig()
+        trace.on_request_start.append(self._authorize)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._connection.ssl_context),
+            trace_configs=[trace],
+            response_class=_tap_responses(self._signs, self._on_answer),
+        )
+        return kopf.AiohttpSession(server=self._connection.server, aiohttp_session=session)
+
+    async def _authorize(
+        self, session: object, context: object, request: aiohttp.TraceRequestStartParams
+    ) -> None:
+        # For each request anew: a watch lives five minutes, a token may have less left.
+        if (authorization := await self._connection.authorization()) is not None:
+            request.headers["Authorization"] = authorization
+
+
+def _tap_responses(
+    signs: Signs, on_answer: Callable[[str, int | None], None]
+) -> type[aiohttp.ClientResponse]:
+    class TappedResponse(aiohttp.ClientResponse):
+        async def start(self, connection: Any) -> aiohttp.ClientResponse:
+            await super().start(connection)
+            on_answer(self.method, self.status)
+            path = self.url.path
+            if self.status == 200 and "watch" in self.url.query:
+                signs.see(path)
+                self.content = _TappedContent(self.content, lambda: signs.see(path))  # type: ignore[assignment]
+            elif self.status == 200:
+                signs.see_list(path)
+            return self
+
+    return TappedResponse
+
+
+class _TappedContent:
+    """A StreamReader whose chunks are counted on their way to Kopf."""
+
+    def __init__(self, content: aiohttp.StreamReader, on_chunk: Callable[[], None]) -> None:
+        self._content = content
+        self._on_chunk = on_chunk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        async for chunk in self._content.iter_chunked(size):
+            self._on_chunk()
+            yield chunk
