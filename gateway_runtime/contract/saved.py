@@ -18,7 +18,8 @@ from gateway_runtime.contract.stream import Share, Version
 
 _FORMAT: Final = "headgate-table"
 _LEVEL: Final = 1
-"""A table shrinks about eightfold at the lowest level; the highest saves a tenth more for ten times the CPU."""
+"""A table shrinks about eightfold at the lowest level; the highest saves a tenth more for ten times the CPU.
+"""
 
 
 class SavedTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -200,4 +200,6 @@ def _explain_syntax(body: bytes, problem: str) -> str:
         return (
             f"The request body is not valid JSON: it ends in the middle of a value, after byte {len(body)}."
         )
+    if "trailing characters" in problem:
+        return "The request body is not valid JSON: more follows after the end of the object."
     return f"The request body is not valid JSON: {problem.removeprefix('JSON is malformed: ')}."

@@ -61,14 +61,14 @@ class Framer:
             self.pending_bytes += len(line)
             if self.pending_bytes > self._largest:
                 raise OversizedEvent(f"an event of the stream has more than {self._largest} bytes")
-            if not line.endswith((b"\n", b"\r")):
+            self._after_cr = line.endswith(b"\r")
+            if not self._after_cr and not line.endswith(b"\n"):
                 self._line += line  # only the last piece of a chunk has no end
                 return events
             if self._line:
                 line = bytes(self._line) + line
                 self._line.clear()
             self._take_line(line.rstrip(b"\r\n"), events)
-            self._after_cr = line.endswith(b"\r")
         return events
 
     def _take_line(self, line: bytes, events: list[Event]) -> None:

@@ -1,5 +1,5 @@
-"""The shell of the data plane: sockets, files, clocks and chance around the decisions of `engine` and the wire
-formats of `providers`.
+"""The shell of the data plane: sockets, files, clocks and chance around the decisions of `engine` and the
+wire formats of `providers`.
 
     request:  front -> request -> upstream -> provider
     table:    stream | disk | the embedding process -> reload -> one reference -> request

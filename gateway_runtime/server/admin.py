@@ -1,7 +1,8 @@
-"""The admin port: is it alive, is it ready, what does it do, what does it serve. For probes, scrapers and people.
+"""The admin port: is it alive, is it ready, what does it do, what does it serve. For probes, scrapers and
+people.
 
-Reads everything, changes nothing. The one subtle rule: it shows names and counts, never a key, a hash of a key, or
-the user part of a URL.
+Reads everything, changes nothing. The one subtle rule: it shows names and counts, never a key, a hash of a
+key, or the user part of a URL.
 """
 
 from collections.abc import Callable

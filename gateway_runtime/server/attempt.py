@@ -4,15 +4,14 @@
 nothing did and the attempt may be repeated elsewhere: nothing goes out before it is known that something good
 comes in. A whole JSON answer is read first; a stream begins with its first whole event.
 
-The one subtle rule: a stream is passed on up to its last whole event. When it breaks off, the caller has no torn
-event, only the error event after it, and no clean end of the connection.
+The one subtle rule: a stream is passed on up to its last whole event. When it breaks off, the caller has no
+torn event, only the error event after it, and no clean end of the connection.
 """
 
 import asyncio
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
-from gateway_runtime.contract.errors import GatewayError
 from gateway_runtime.contract.secret import REDACTED, Secret
 from gateway_runtime.contract.table import Timeouts
 from gateway_runtime.engine.balance import Choice
@@ -43,7 +42,7 @@ _STREAM_OPENINGS: Final = (b":", b"data", b"event", b"id", b"retry")
 
 
 class Reply(Protocol):
-    """The way back to the caller, which `front` gives. Each of these raises CallerGone when nobody listens."""
+    """The way back to the caller, which `front` gives. Each raises CallerGone when nobody listens."""
 
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """A whole answer."""
@@ -95,7 +94,12 @@ class Ended(NamedTuple):
 
 
 async def make_attempt(
-    call: Call, choice: Choice, credential: Secret | None, state: Attempt, timeouts: Timeouts, deadline_s: float
+    call: Call,
+    choice: Choice,
+    credential: Secret | None,
+    state: Attempt,
+    timeouts: Timeouts,
+    deadline_s: float,
 ) -> Ended:
     """deadline_s: of the whole request, on the loop's clock. `state` is ended here, whatever happens."""
     request = UpstreamRequest(

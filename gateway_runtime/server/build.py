@@ -1,7 +1,7 @@
 """From bytes to a table that is ready to serve, without touching the one that serves.
 
-`reload` calls it, in a thread when much has changed. Pure: what ran before goes in, what may run next comes out,
-or an exception that says why not.
+`reload` calls it, in a thread when much has changed. Pure: what ran before goes in, what may run next comes
+out, or an exception that says why not.
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ def build_from_buckets(base: BuiltTable | None, changed: Mapping[int, bytes], di
         raise UnservableTable(Fault(resource="", message=f"bucket indexes go from 0 to {BUCKET_COUNT - 1}"))
     payloads = list(base.payloads) if base else [b""] * BUCKET_COUNT
     digests = list(base.digests) if base else [""] * BUCKET_COUNT
-    resources = list(base.resources) if base else [()] * BUCKET_COUNT
+    resources: list[tuple[Resource, ...]] = list(base.resources) if base else [()] * BUCKET_COUNT
     for index, payload in changed.items():
         payloads[index] = payload
         digests[index] = bucket_digest(payload)

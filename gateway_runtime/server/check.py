@@ -1,13 +1,15 @@
 """The last look at a table before it serves: what this gateway could not run, named per resource.
 
-`reload` calls it on every table, also on its own from the disk. The operator's `compile` should have seen to all
-of it; a fault found here is a disagreement of versions or a bug, and becomes a Nack that names the resource.
+`reload` calls it on every table, also on its own from the disk. The operator's `compile` should have seen to
+all of it; a fault found here is a disagreement of versions or a bug, and becomes a Nack that names the
+resource.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from yarl import URL
 
+from gateway_runtime.contract.ids import ProviderId
 from gateway_runtime.contract.stream import Fault
 from gateway_runtime.contract.table import Provider, Route, RoutingTable, resource_key
 
@@ -38,7 +40,7 @@ def _check_provider(provider: Provider) -> Iterator[str]:
             yield f'the URL "{endpoint.url}" of endpoint {endpoint.id} is not http://host/… or https://host/…'
 
 
-def _check_route(route: Route, providers: set[str]) -> Iterator[str]:
+def _check_route(route: Route, providers: Collection[ProviderId]) -> Iterator[str]:
     for target in route.targets:
         if target.provider not in providers:
             yield f"its target provider {target.provider} is not in the table"

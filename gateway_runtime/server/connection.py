@@ -1,5 +1,5 @@
-"""aiohttp's server, set up for us: what is not HTTP gets an error that can be read, bodies are bounded, and idle
-connections can be told from busy ones.
+"""aiohttp's server, set up for us: what is not HTTP gets an error that can be read, bodies are bounded, and
+idle connections can be told from busy ones.
 
 `front` uses it; nothing else knows aiohttp's protocol class.
 """
@@ -11,17 +11,19 @@ from typing import Final
 from aiohttp import HttpVersion11, web
 from aiohttp.web_protocol import RequestHandler
 
-from gateway_runtime.contract.errors import GatewayError
 from gateway_runtime.providers.openai import build_error
 from gateway_runtime.server.headers import JSON
 from gateway_runtime.server.refusal import refuse_large_body, refuse_unreadable_body
 
 MAX_HEADER_BYTES: Final = 16 * 1024
 BODY_IDLE_S: Final = 30.0
-"""A caller that sends nothing of its body for so long is given up. A guess, far above any network's pauses."""
+"""A caller that sends nothing of its body for so long is given up. A guess, far above any network's pauses.
+"""
 
 LINGER_S: Final = 2.0
-"""How long the rest of a refused body is read and thrown away, so that the caller sees the answer and no reset."""
+"""How long the rest of a refused body is read and thrown away, so that the caller sees the answer and no
+reset.
+"""
 
 
 class FrontServer(web.Server):
@@ -34,7 +36,7 @@ class FrontServer(web.Server):
         return _Connection(
             self,
             loop=asyncio.get_running_loop(),
-            access_log=None,
+            access_log=None,  # type: ignore[arg-type]  # aiohttp takes None, its types do not know
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
             lingering_time=LINGER_S,

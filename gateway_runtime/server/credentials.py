@@ -1,7 +1,7 @@
 """Which of a provider's credentials to use: the first, until the provider refuses it.
 
-`request` keeps one RefusedCredentials for its own attempts; `state` keeps the RefusalMemory of all requests, so
-that a withdrawn key costs one refused request a minute and not one per request.
+`request` keeps one RefusedCredentials for its own attempts; `state` keeps the RefusalMemory of all requests,
+so that a withdrawn key costs one refused request a minute and not one per request.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -37,9 +37,7 @@ class RefusalMemory:
     def add(self, provider: Provider, credential: Credential, status: int) -> None:
         key = (provider.id, credential)
         if key not in self._until_s:
-            log.warning(
-                "credential refused", provider=provider.id, credential=credential.name, status=status
-            )
+            log.warning("credential refused", provider=provider.id, credential=credential.name, status=status)
         self._until_s[key] = self._now() + REMEMBERED_S
 
     def configure(self, providers: Collection[Provider]) -> None:
@@ -75,4 +73,6 @@ class RefusedCredentials:
             self._memory.add(provider, credential, status)
 
     def names(self, provider: Provider) -> list[str]:
-        return [credential.name for credential in self._refused.get(provider.id, ()) if credential is not None]
+        return [
+            credential.name for credential in self._refused.get(provider.id, ()) if credential is not None
+        ]

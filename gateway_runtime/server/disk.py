@@ -31,7 +31,7 @@ class TableStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            log.error("saved table not readable", path=str(self.path), error=str(error))
+            log.warning("saved table not readable", path=str(self.path), error=str(error))
             return None
         return _decode(data, self.path)
 
@@ -55,7 +55,7 @@ def load_bootstrap(folder: Path) -> SavedTable | None:
     try:
         data = b"".join(path.read_bytes() for path in sorted(folder.glob("part-*")))
     except OSError as error:
-        log.error("bootstrap table not readable", path=str(folder), error=str(error))
+        log.warning("bootstrap table not readable", path=str(folder), error=str(error))
         return None
     return _decode(data, folder) if data else None
 
@@ -64,7 +64,7 @@ def _decode(data: bytes, source: Path) -> SavedTable | None:
     try:
         return decode_saved(data)
     except MalformedTable as error:
-        log.error("saved table ignored", path=str(source), error=str(error))
+        log.warning("saved table ignored", path=str(source), error=str(error))
         return None
 
 

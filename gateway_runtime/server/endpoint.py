@@ -1,7 +1,7 @@
 """One endpoint as this gateway knows it: its circuit, what the probes said, how it did lately.
 
-`state.LiveState` keeps one per EndpointId. `request` opens an `Attempt` here for each request that it sends and
-ends it exactly once; `probe` tells verdicts; `report` reads.
+`state.LiveState` keeps one per EndpointId. `request` opens an `Attempt` here for each request that it sends
+and ends it exactly once; `probe` tells verdicts; `report` reads.
 """
 
 from collections.abc import Callable
@@ -146,7 +146,7 @@ class EndpointState:
 class Attempt:
     """One request under way to an endpoint."""
 
-    __slots__ = ("_began_s", "_endpoint", "_ended")
+    __slots__ = ("_began_s", "_ended", "_endpoint")
 
     def __init__(self, endpoint: EndpointState, began_s: float) -> None:
         self._endpoint = endpoint

@@ -1,7 +1,7 @@
 """The HTTP server that callers talk to: aiohttp's requests in, `request.serve_completion`'s answers out.
 
-This room knows HTTP and the caller's dialect (OpenAI's) and decides nothing else. Every answer, errors included,
-leaves through `_answer` or `_Reply`, so that each has the same headers.
+This room knows HTTP and the caller's dialect (OpenAI's) and decides nothing else. Every answer, errors
+included, leaves through `_answer` or `_Reply`, so that each has the same headers.
 
 Two subtle rules. A caller that leaves cancels its handler (`handler_cancellation`), which stops the upstream.
 While the gateway drains, a connection that is kept would bring requests that nobody serves: every answer then
@@ -10,7 +10,7 @@ closes its own.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final
 
 import msgspec
@@ -46,28 +46,25 @@ CALLER_LEFT: Final = 499
 
 class Front:
     def __init__(self, room: Room, *, max_body_bytes: int, access_log: bool) -> None:
-        self._room = room
+        self.room = room
         self._max_body_bytes = max_body_bytes
         self._access_log = access_log
-        self._served = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self.under_way = 0
+        self.idle = asyncio.Event()
+        """Set while no request is under way."""
+        self.idle.set()
         self.server = FrontServer(self._handle)
         self.leaving = False
         """Answers close their connections."""
         self.draining = False
         """And new requests are refused."""
 
-    async def wait_idle(self) -> None:
-        """Until no request is under way."""
-        await self._idle.wait()
-
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        room = self._room
+        room = self.room
         record = Record(secrets.token_hex(12), request.path, room.clock.now())
         reply = _Reply(self, request, record)
-        self._served += 1
-        self._idle.clear()
+        self.under_way += 1
+        self.idle.clear()
         room.metrics.in_flight.inc()
         self.server.busy.add(request.protocol)
         try:
@@ -78,17 +75,15 @@ class Front:
         finally:
             self.server.busy.discard(request.protocol)
             room.metrics.in_flight.dec()
-            self._served -= 1
-            if not self._served:
-                self._idle.set()
+            self.under_way -= 1
+            if not self.under_way:
+                self.idle.set()
             self._finish(record)
         return reply.response
 
     async def _serve(self, request: web.BaseRequest, record: Record, reply: "_Reply") -> None:
         """All errors end here."""
         try:
-            if self.draining:
-                raise refuse_while_draining()
             await self._dispatch(request, record, reply)
         except GatewayError as error:
             await self._refuse(error, record, reply)
@@ -102,27 +97,31 @@ class Front:
                 await self._refuse(refuse_after_bug(record.request_id), record, reply)
 
     async def _dispatch(self, request: web.BaseRequest, record: Record, reply: "_Reply") -> None:
+        if self.draining:
+            raise refuse_while_draining()
         path, method = request.path, request.method
         if path in (COMPLETIONS, EMBEDDINGS):
             if method != "POST":
-                return await self._refuse(refuse_method(method, path, "POST"), record, reply, {"allow": "POST"})
+                return await self._refuse(
+                    refuse_method(method, path, "POST"), record, reply, {"allow": "POST"}
+                )
             ask = Ask(
                 read_key(request.headers),
                 path.removeprefix("/v1"),
                 lambda: read_body(request, self._max_body_bytes),
             )
-            return await serve_completion(self._room, ask, reply, record)
+            return await serve_completion(self.room, ask, reply, record)
         if path == MODELS or path.startswith(f"{MODELS}/"):
             if method != "GET":
                 return await self._refuse(refuse_method(method, path, "GET"), record, reply, {"allow": "GET"})
             body = self._describe_models(request, record)
-            headers = build_headers(record, self._room.clock.now(), JSON)
+            headers = build_headers(record, self.room.clock.now(), JSON)
             return await reply.send(200, headers, body)
         raise refuse_unknown_path(method, path, SERVED)
 
     def _describe_models(self, request: web.BaseRequest, record: Record) -> bytes:
         """Raises GatewayError."""
-        running, tenant = authenticate(self._room.reloader.running, read_key(request.headers), record)
+        running, tenant = authenticate(self.room.reloader.running, read_key(request.headers), record)
         names = running.live.models_for(tenant)
         if request.path == MODELS:
             return openai.build_model_list(names)
@@ -135,17 +134,17 @@ class Front:
         self, error: GatewayError, record: Record, reply: "_Reply", extra: Mapping[str, str] | None = None
     ) -> None:
         record.error = error.code
-        headers = build_error_headers(record, self._room.clock.now(), error)
+        headers = build_error_headers(record, self.room.clock.now(), error)
         headers.update(extra or {})
         await reply.send(error.code.status, headers, openai.build_error(error))
 
     def _finish(self, record: Record) -> None:
-        duration_s = self._room.clock.now() - record.started_s
+        duration_s = self.room.clock.now() - record.started_s
         route = NO_ROUTE if record.route is None else record.route.id
         first_byte_s = None if record.first_byte_s is None else record.first_byte_s - record.started_s
-        self._room.metrics.count_request(route, record.status, duration_s, first_byte_s)
+        self.room.metrics.count_request(route, record.status, duration_s, first_byte_s)
         if record.error is not None:
-            self._room.metrics.count_error(record.error)
+            self.room.metrics.count_error(record.error)
         if self._access_log:
             log.info(
                 "request",
@@ -195,7 +194,7 @@ class _Reply:
 
     def _note_begin(self, status: int) -> None:
         self._record.status = status
-        self._record.first_byte_s = self._front.now()
+        self._record.first_byte_s = self._front.room.clock.now()
         if self._front.leaving:
             self.response.force_close()
 

@@ -2,12 +2,13 @@
 provider's headers pass.
 
 Pure; `request` and `front` call it for every answer, errors too. What is not known of a request (the route of
-an unknown model) has no header. A provider's own rate limits do not pass: they are between it and the gateway.
+an unknown model) has no header. A provider's own rate limits do not pass: they are between it and the
+gateway.
 """
 
 import math
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -107,4 +108,4 @@ def parse_retry_after(headers: Mapping[str, str], unix_s: float) -> float | None
 
 def _as_utc(moment: datetime) -> datetime:
     """`-0000` in a date means UTC, and parses as a moment without a zone."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,7 +1,7 @@
 """What Prometheus scrapes: counters and histograms of requests, attempts and the table.
 
-`request` tells how each request and attempt ended; `admin` renders. Labels are ids out of the table, codes and
-classes, never what a caller sent, so the table bounds their number; what left the table is removed.
+`request` tells how each request and attempt ended; `admin` renders. Labels are ids out of the table, codes
+and classes, never what a caller sent, so the table bounds their number; what left the table is removed.
 
 The one subtle rule: child objects are kept here. prometheus_client's own look-up by labels takes about 9 µs a
 request, a dictionary's 0.1.
@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from gateway_runtime.contract.errors import ErrorCode
 from gateway_runtime.contract.ids import ProviderId, RouteId
-from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.engine.retry import Outcome
+from gateway_runtime.server.reload import Running
 
 _SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 """From a cached embedding to a long stream."""
@@ -98,11 +98,12 @@ class Metrics:
             child = self._attempt_children[key] = self._attempts.labels(provider, outcome.value)
         child.inc()
 
-    def note_table(self, live: LiveTable, epoch: int, sequence: int, applied_unix_s: float) -> None:
-        self._epoch.set(epoch)
-        self._sequence.set(sequence)
-        self._applied_unix_s = applied_unix_s
-        routes = {NO_ROUTE, *(route.id for route in live.table.routes)}
+    def note_table(self, running: Running) -> None:
+        self._epoch.set(running.version.epoch)
+        self._sequence.set(running.version.sequence)
+        self._applied_unix_s = running.applied_unix_s
+        table = running.live.table
+        routes = {NO_ROUTE, *(route.id for route in table.routes)}
         for route, status in [key for key in self._request_children if key[0] not in routes]:
             del self._request_children[route, status]
             self._requests.remove(route, f"{status}xx")
@@ -110,7 +111,7 @@ class Metrics:
             del self._route_children[route]
             self._duration.remove(route)
             self._first_byte.remove(route)
-        providers = {provider.id for provider in live.table.providers}
+        providers = {provider.id for provider in table.providers}
         for provider, outcome in [key for key in self._attempt_children if key[0] not in providers]:
             del self._attempt_children[provider, outcome]
             self._attempts.remove(provider, outcome.value)

@@ -2,8 +2,8 @@
 
     connect (the transport's own) -> first byte -> idle, again and again -> total, over all of it
 
-`attempt` moves it from phase to phase. The subtle rule: while we wait for the *caller* to take bytes, only the
-total counts. A slow reader must not look like a silent provider.
+`attempt` moves it from phase to phase. The subtle rule: while we wait for the *caller* to take bytes, only
+the total counts. A slow reader must not look like a silent provider.
 """
 
 import asyncio

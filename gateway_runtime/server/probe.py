@@ -1,11 +1,11 @@
 """Active probes: a cheap GET per endpoint now and then, and the health that follows from it.
 
-`main` runs the Prober beside the traffic; `reload` wakes it after each table. An endpoint is probed as soon as it
-appears, or when its URL, its probe or its provider's credentials change; its first result decides at once, later
-ones only when enough of them agree.
+`main` runs the Prober beside the traffic; `reload` wakes it after each table. An endpoint is probed as soon
+as it appears, or when its URL, its probe or its provider's credentials change; its first result decides at
+once, later ones only when enough of them agree.
 
-The one subtle rule: a probe asks whether the endpoint can be reached and takes our key, no more. A 404 or a 405
-is an answer of a living server whose list of models is somewhere else.
+The one subtle rule: a probe asks whether the endpoint can be reached and takes our key, no more. A 404 or a
+405 is an answer of a living server whose list of models is somewhere else.
 """
 
 import asyncio
@@ -112,7 +112,7 @@ class Prober:
             await asyncio.sleep(watch.probe.interval_s * (0.9 + self._draw() * 0.2))
 
     async def _probe(self, provider: Provider, watch: _Watch) -> Probed:
-        refused = []
+        refused: list[str] = []
         try:
             async with asyncio.timeout(watch.probe.timeout_s):
                 for credential in watch.credentials or (None,):

@@ -37,13 +37,19 @@ def refuse_unknown_model(model: str, usable: Sequence[str]) -> GatewayError:
         remedy = f"Models that it may use: {', '.join(usable)}."
     else:
         named = ", ".join(usable[:_NAMED_MODELS])
-        remedy = f"Models that it may use: {named} and {len(usable) - _NAMED_MODELS} more; see GET /v1/models."
+        remedy = (
+            f"Models that it may use: {named} and {len(usable) - _NAMED_MODELS} more; see GET /v1/models."
+        )
     return GatewayError(ErrorCode.UNKNOWN_MODEL, f'Model "{model}" is not served to this key. {remedy}')
 
 
 def refuse_over_limit(tenant: Tenant, refused: Refused) -> GatewayError:
     name = refused.standing.name
-    rules = [f": {limit.amount} requests in any {limit.window_s:g} s" for limit in tenant.limits if limit.name == name]
+    rules = [
+        f": {limit.amount} requests in any {limit.window_s:g} s"
+        for limit in tenant.limits
+        if limit.name == name
+    ]
     rule = rules[0] if rules else ""  # a limit that came with a newer table than this request's
     return GatewayError(
         ErrorCode.RATE_LIMITED,
@@ -112,7 +118,7 @@ def refuse_method(method: str, path: str, allowed: str) -> GatewayError:
 def refuse_after_bug(request_id: str) -> GatewayError:
     return GatewayError(
         ErrorCode.INTERNAL,
-        f"The gateway failed on this request, and it is not your fault. Its log tells more under {request_id}.",
+        f"The gateway failed on this request by a bug of its own. Its log tells more under {request_id}.",
     )
 
 

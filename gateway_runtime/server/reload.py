@@ -2,9 +2,9 @@
 
     Delta parts | SavedTable | RoutingTable -> build aside -> check -> swap one reference
 
-`stream` offers parts, `main` what the disk holds, an embedding process whole tables. Building happens aside, in
-a thread when it is big; between judging an offer and swapping nothing is awaited. A request keeps the `Running`
-it began with.
+`stream` offers parts, `main` what the disk holds, an embedding process whole tables. Building happens aside,
+in a thread when it is big; between judging an offer and swapping nothing is awaited. A request keeps the
+`Running` it began with.
 
 The one subtle rule: an offer that does not add up to its own digest may mean that we start from other buckets
 than the sender thinks (`OutOfStep`): dial again, and take everything.
@@ -25,7 +25,12 @@ from gateway_runtime.contract.saved import SavedTable
 from gateway_runtime.contract.stream import Ack, Counts, Delta, Fault, Nack, Share, Version, judge_offer
 from gateway_runtime.contract.table import RoutingTable
 from gateway_runtime.engine.lookup import LiveTable
-from gateway_runtime.server.build import BuiltTable, OutOfStep, UnservableTable, build_from_buckets, build_from_table
+from gateway_runtime.server.build import (
+    BuiltTable,
+    UnservableTable,
+    build_from_buckets,
+    build_from_table,
+)
 from gateway_runtime.server.state import WHOLE, LiveState
 
 log = structlog.get_logger()

@@ -1,7 +1,7 @@
 """HealthReports for the operator: changes at once, everything now and then.
 
-`state` tells of changes, `stream` asks for the reports of one connection. Full reports come every ten seconds or
-so, not all gateways at the same moment, because the operator judges age: an endpoint of which nobody says
+`state` tells of changes, `stream` asks for the reports of one connection. Full reports come every ten seconds
+or so, not all gateways at the same moment, because the operator judges age: an endpoint of which nobody says
 anything becomes Unknown.
 """
 

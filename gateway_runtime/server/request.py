@@ -2,12 +2,12 @@
 
     authenticate -> match -> take limits -> order choices -> attempt (circuit, credential, retry) -> answer
 
-`front` calls `serve_completion` for each completion and embedding. All that is to be decided is asked of `engine`;
-all I/O is in `attempt` and behind `Reply`. Errors of our own come out as GatewayError, which `front` words in the
-caller's dialect.
+`front` calls `serve_completion` for each completion and embedding. All that is to be decided is asked of
+`engine`; all I/O is in `attempt` and behind `Reply`. Errors of our own come out as GatewayError, which
+`front` words in the caller's dialect.
 
-The one subtle rule: the `Running` that is taken at the beginning is the only table this request ever sees; the
-live state of endpoints and limits is everybody's, and is looked at anew each time.
+The one subtle rule: the `Running` that is taken at the beginning is the only table this request ever sees;
+the live state of endpoints and limits is everybody's, and is looked at anew each time.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ def authenticate(running: Running | None, key: str | None, record: Record) -> tu
 
 
 async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -> None:
-    """Raises GatewayError when nothing has gone out yet, CallerGone and CancelledError when nobody listens."""
+    """Raises GatewayError while nothing went out, CallerGone or CancelledError when nobody listens."""
     running, tenant = authenticate(room.reloader.running, ask.key, record)
     now = room.clock.now
     began_s = now()
@@ -122,7 +122,7 @@ async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -
         ended = await make_attempt(call, choice, secret, state, timeouts, deadline_s)
         room.metrics.count_attempt(choice.provider.id, ended.outcome)
         if ended.answered:
-            return
+            return None
         if ended.outcome is Outcome.CALLER_ERROR and ended.passed is not None:
             return await _pass_on(call, choice, ended.passed)
         last = choice, ended
@@ -151,9 +151,7 @@ async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -
         raise _refuse_without_choice(room, running, route)
     choice, ended = last
     if ended.outcome is Outcome.CREDENTIAL_REFUSED and ended.passed is not None:
-        raise refuse_without_credential(
-            choice.provider, refused.names(choice.provider), ended.passed.status
-        )
+        raise refuse_without_credential(choice.provider, refused.names(choice.provider), ended.passed.status)
     if ended.passed is not None:
         return await _pass_on(call, choice, ended.passed)
     raise refuse_after_failure(choice.endpoint.id, ended.outcome, ended.reason, record.attempts)

@@ -1,4 +1,5 @@
-"""What a gateway process is told at its start: the command line and the SDK build it, `main.Gateway` reads it.
+"""What a gateway process is told at its start: the command line and the SDK build it, `main.Gateway` reads
+it.
 
 Everything that may change while it runs is in the routing table instead.
 """
@@ -19,10 +20,11 @@ class GatewaySettings:
     port: int = 8080
     """0 lets the system choose; `Gateway.port` tells."""
     admin_host: str = "127.0.0.1"
-    admin_port: int = 9090
+    admin_port: int = 8081
     """0 lets the system choose; `Gateway.admin_port` tells."""
     operator_urls: tuple[str, ...] = ()
-    """`wss://host:port` of each operator replica; empty: tables come from the embedding process or the disk."""
+    """`https://host:port` of each operator replica. Empty: tables come from the embedding process or disk.
+    """
     operator_ca_file: Path | None = None
     """PEM. Read again for each connection, so that a rotated authority needs no restart."""
     token_file: Path | None = None
@@ -32,7 +34,8 @@ class GatewaySettings:
     bootstrap_dir: Path | None = None
     """Where the bootstrap Secret is mounted: files `part-000`, `part-001`, …"""
     unready_s: float = 0.0
-    """At the end: how long it still accepts requests after `/readyz` says no, for load balancers to notice."""
+    """At the end: how long it still accepts requests after `/readyz` says no, for load balancers to notice.
+    """
     drain_s: float = 30.0
     """At the end: how long requests and streams in flight may take to finish before they are cut."""
     max_body_bytes: int = MAX_BODY_BYTES

@@ -2,8 +2,8 @@
 used of its limits, which credentials were refused.
 
 `reload` calls `configure` with each new table, in the same step in which it swaps the table; `request` and
-`probe` ask and tell; `report` and `admin` read. Everything is found by identity, so that an edit of a route or
-the rotation of a key resets nothing; what left the table is forgotten.
+`probe` ask and tell; `report` and `admin` read. Everything is found by identity, so that an edit of a route
+or the rotation of a key resets nothing; what left the table is forgotten.
 
 The one subtle rule: a request may still hold a table whose endpoint is gone from here. It gets a state of its
 own, which nobody else sees.

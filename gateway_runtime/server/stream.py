@@ -1,10 +1,11 @@
-"""The gateway's end of the config stream: dial an operator, say what runs here, apply what comes, report health.
+"""The gateway's end of the config stream: dial an operator, say what runs here, apply what comes, report
+health.
 
 `main` runs it beside the traffic. Tables go to `reload`, health comes from `report`. A dead operator costs
 nothing but log lines: this client dials again, quickly at first, and the table that runs stays.
 
-The one subtle rule: each connection begins with a Hello that tells the digests of the buckets we have; when an
-offered version does not add up to its own digest, our idea of them and the operator's differ, and the next
+The one subtle rule: each connection begins with a Hello that tells the digests of the buckets we have; when
+an offered version does not add up to its own digest, our idea of them and the operator's differ, and the next
 Hello tells none, so that everything comes anew.
 """
 
@@ -18,9 +19,20 @@ import aiohttp
 import structlog
 
 from gateway_runtime.contract.codec import SCHEMA_VERSION
-from gateway_runtime.contract.stream import Delta, Hello, MalformedMessage, Share, Upward, encode_message, parse_downward
+from gateway_runtime.contract.stream import (
+    Ack,
+    Delta,
+    Hello,
+    MalformedMessage,
+    Nack,
+    Share,
+    Upward,
+    encode_message,
+    parse_downward,
+)
+from gateway_runtime.server.build import OutOfStep
 from gateway_runtime.server.metrics import Metrics
-from gateway_runtime.server.reload import OutOfStep, Reloader
+from gateway_runtime.server.reload import Reloader
 from gateway_runtime.server.report import Reporter
 from gateway_runtime.server.settings import GatewaySettings
 
@@ -31,6 +43,9 @@ HEARTBEAT_S: Final = 10.0
 DIAL_TIMEOUT_S: Final = 10.0
 FIRST_BACKOFF_S: Final = 0.2
 MAX_BACKOFF_S: Final = 10.0
+CLOSE_S: Final = 1.0
+"""For the operator to answer our goodbye."""
+
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 """Parts are about 1 MB; one single resource may make a part larger."""
 
@@ -63,7 +78,7 @@ class StreamClient:
             backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
 
     async def _try_operator(self, url: str) -> bool:
-        """One connection from dial to end; True when it came about. Whatever ends it is logged, not raised."""
+        """One connection from dial to end; True when it came about. What ends it is logged, not raised."""
         try:
             await self._serve_connection(url)
         except (aiohttp.ClientError, OSError, TimeoutError, MalformedMessage, OutOfStep) as error:
@@ -87,6 +102,7 @@ class StreamClient:
                     headers=await asyncio.to_thread(self._authorize),
                     heartbeat=HEARTBEAT_S,
                     max_msg_size=MAX_FRAME_BYTES,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
                 )
             async with socket:
                 self.connected_to = url
@@ -108,15 +124,23 @@ class StreamClient:
                 case Share() as share:
                     self._reloader.apply_share(share)
                 case Delta() as delta:
-                    try:
-                        answer = await self._reloader.offer_part(delta)
-                    except OutOfStep:
-                        self._start_over = True
-                        raise
-                    if answer is not None:
-                        self._start_over = False
-                        await self._send(socket, answer)
-                        self._reporter.request_full()
+                    await self._take_part(socket, delta)
+
+    async def _take_part(self, socket: aiohttp.ClientWebSocketResponse, delta: Delta) -> None:
+        before = self._reloader.version
+        try:
+            answer = await self._reloader.offer_part(delta)
+        except OutOfStep:
+            self._start_over = True
+            raise
+        if answer is None:
+            return
+        self._start_over = False
+        if isinstance(answer, Nack):
+            self._metrics.tables_refused.inc()
+        await self._send(socket, answer)
+        if before is None and isinstance(answer, Ack):
+            self._reporter.request_full()
 
     async def _send_reports(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """A connection that takes no reports is as good as gone: closing it lets the receiver end."""

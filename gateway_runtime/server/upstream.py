@@ -1,8 +1,8 @@
 """The transport towards providers: one request out, one answer back, nothing decided.
 
-`attempt` and `probe` call it through `Transport`, which is all that they know of it; `AiohttpTransport` is the
-plain engine behind it. Every foreign exception is mapped here, once, to an `UpstreamFailure` that carries the
-`Outcome` which circuit and retry judge.
+`attempt` and `probe` call it through `Transport`, which is all that they know of it; `AiohttpTransport` is
+the plain engine behind it. Every foreign exception is mapped here, once, to an `UpstreamFailure` that carries
+the `Outcome` which circuit and retry judge.
 
 The one subtle rule: an answer that was read to its end has given its connection back to the pool by itself;
 `close` after that does nothing, and before it closes the connection.
@@ -20,10 +20,13 @@ from yarl import URL
 from gateway_runtime.engine.retry import Outcome
 
 MAX_CONNECTIONS: Final = 4096
-"""To all providers together; a guess that stays below the usual limit of open files with a caller for each."""
+"""To all providers together; a guess that stays below the usual limit of open files with a caller for each.
+"""
 
 IDLE_CONNECTION_S: Final = 4.0
-"""uvicorn, under most self-hosted models, drops an idle connection after 5 s; a longer wait here would race it."""
+"""uvicorn, under most self-hosted models, drops an idle connection after 5 s; a longer wait here would race
+it.
+"""
 
 MAX_HEADER_BYTES: Final = 32 * 1024
 """Providers behind CDNs send cookies and policies; aiohttp's 8 KiB has been too little for some."""
@@ -62,8 +65,8 @@ class UpstreamAnswer(Protocol):
 
 class Transport(Protocol):
     async def send(self, request: UpstreamRequest, connected: Callable[[], None]) -> UpstreamAnswer:
-        """Returns when the head of the answer is there. Calls `connected` when a connection is at hand and the
-        request goes out. Raises UpstreamFailure. A cancelled call leaves no connection behind.
+        """Returns when the head of the answer is there. Calls `connected` when a connection is at hand and
+        the request goes out. Raises UpstreamFailure. A cancelled call leaves no connection behind.
         """
 
     async def close(self) -> None:

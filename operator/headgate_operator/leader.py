@@ -73,7 +73,9 @@ class Leader:
                 await self._release()
 
     async def _acquire(self) -> None:
-        while not await self._try_acquire():
+        while True:
+            if await self._try_acquire():
+                break
             await asyncio.sleep(self._times.poll_s)
         self.leading = True
         self.holder = self.identity

@@ -1,7 +1,7 @@
 """How the operator logs: one event in lower case plus fields, JSON unless a person is looking; to stderr.
 
-`main` calls it once. Kopf and other libraries log through the standard library; their warnings come out in the same
-form. Kopf's information is left out: it is a line per object and event.
+`main` calls it once. Kopf and other libraries log through the standard library; their warnings come out in
+the same form. Kopf's information is left out: it is a line per object and event.
 """
 
 import logging

@@ -93,3 +93,6 @@ class Metrics:
 
     def show_objects(self, kind: str, count: Callable[[], float]) -> None:
         self.objects.labels(kind).set_function(count)
+
+    def show_watch(self, path: str, age_s: Callable[[], float]) -> None:
+        self.watch_age.labels(path).set_function(age_s)

@@ -1,7 +1,8 @@
 """The HTTP server for kubelets and Prometheus: /healthz, /readyz, /metrics.
 
-In: functions that tell how things are. Out: 200 or 503 with a sentence for people, and the metrics. Made by `main`.
-Probes answer from what is known; none asks the API server, or an outage of it would restart every operator.
+In: functions that tell how things are. Out: 200 or 503 with a sentence for people, and the metrics. Made by
+`main`. Probes answer from what is known; none asks the API server, or an outage of it would restart every
+operator.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,4 +55,6 @@ class Probes:
         return web.Response(status=200 if ready else 503, text=f"{why}\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(
+            body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )

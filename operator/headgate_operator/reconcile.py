@@ -2,15 +2,17 @@
 
     mark -> quiet for 50 ms (500 ms at most) -> read Secrets -> compile -> publish -> statuses
 
-In: the store, marked dirty by events. Out: a table for the publisher (while we lead), verdicts for the board. `main`
-runs it, also on followers, so that a new leader has everything ready.
+In: the store, marked dirty by events. Out: a table for the publisher (while we lead), verdicts for the
+board. `main` runs it, also on followers, so that a new leader has everything ready.
 
-Rules. Nothing is compiled before the store is synced. What is published last keeps serving when a pass fails; the pass
-is tried again with growing pauses. A table that lost most of a kind is published only after a fresh list agrees: then
-it says so (`shrink_confirmed`), and the gateways believe it. Publishing comes first, statuses after it and elsewhere.
+Rules. Nothing is compiled before the store is synced. What is published last keeps serving when a pass
+fails; the pass is tried again with growing pauses. A table that lost most of a kind is published only after
+a fresh list agrees: then it says so (`shrink_confirmed`), and the gateways believe it. Publishing comes
+first, statuses after it and elsewhere.
 """
 
 import asyncio
+import contextlib
 import time
 from typing import Final, Protocol
 
@@ -36,7 +38,8 @@ THREAD_FROM: Final = 500
 """Objects. A compile of fewer takes less than the few milliseconds that the loop can spare."""
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 30.0
-SECRET_RETRY_S: Final = 5.0
+FIRST_SECRET_RETRY_S: Final = 2.0
+LONGEST_SECRET_RETRY_S: Final = 180.0
 STUCK_S: Final = 120.0
 """A pass of 10,000 objects takes seconds."""
 
@@ -74,8 +77,9 @@ class Reconciler:
         self._first_of_term = False
         self._publishing = False
         self._busy_since: float | None = None
-        self.fenced = asyncio.Event()
-        """Set when the publisher publishes nothing though we lead: somebody else has begun a term."""
+        self._secret_retry: asyncio.TimerHandle | None = None
+        self._secret_retry_s = FIRST_SECRET_RETRY_S
+        self._fenced = asyncio.Event()
 
     @property
     def version(self) -> Version | None:
@@ -91,16 +95,24 @@ class Reconciler:
         """The publisher has begun a term: the next pass starts from what was published last."""
         self._publishing = self._first_of_term = True
         self._confirmed = None
-        self.fenced.clear()
+        self._fenced.clear()
         self.mark()
 
     def follow(self) -> None:
         self._publishing = False
         self._published = None
 
+    async def wait_fenced(self, timeout_s: float) -> None:
+        """Until the publisher publishes nothing though we lead (somebody else has begun a term), or the
+        time is up.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._fenced.wait()
+
     def confirm(self, version: Version | None) -> None:
-        """A gateway refused `version`, perhaps because it lost too much for it: list anew, then say that it is meant.
-        Once per version; a refusal for another reason stays one.
+        """A gateway refused `version`, perhaps because it lost too much for it: list anew, then say that it
+        is meant. Once per version; a refusal for another reason stays one.
         """
         if version is not None and version == self.version and version != self._confirmed:
             self._must_confirm = True
@@ -134,7 +146,10 @@ class Reconciler:
 
     async def _wait_until_quiet(self) -> None:
         latest = time.monotonic() + LONGEST_WAIT_S
-        while (pause_s := min(self._marked_at + QUIET_S, latest) - time.monotonic()) > 0:
+        while True:
+            pause_s = min(self._marked_at + QUIET_S, latest) - time.monotonic()
+            if pause_s <= 0:
+                return
             await asyncio.sleep(pause_s)
 
     async def _time_pass(self) -> None:
@@ -156,8 +171,18 @@ class Reconciler:
             # Between the last await and here leadership may have ended: then this publishes nothing.
             self._publish(compiled.table, confirmed=confirmed)
         self._board.update(compiled.verdicts, self._published)
-        if self._store.secrets.unread:
-            asyncio.get_running_loop().call_later(SECRET_RETRY_S, self.mark)
+        self._ask_again_for_secrets()
+
+    def _ask_again_for_secrets(self) -> None:
+        """Those that could not be read, for want of an answer or of rights."""
+        if self._secret_retry is not None:
+            self._secret_retry.cancel()
+            self._secret_retry = None
+        if not self._store.secrets.unread:
+            self._secret_retry_s = FIRST_SECRET_RETRY_S
+            return
+        self._secret_retry = asyncio.get_running_loop().call_later(self._secret_retry_s, self.mark)
+        self._secret_retry_s = min(2 * self._secret_retry_s, LONGEST_SECRET_RETRY_S)
 
     async def _compile(self) -> Compiled:
         await self._sweeper.read_secrets()
@@ -176,7 +201,7 @@ class Reconciler:
             return
         self._published = self._publisher.publish(table, shrink_confirmed=confirmed)
         if self._published is None:
-            self.fenced.set()
+            self._fenced.set()
             return
         self._first_of_term = False
         self._must_confirm = False

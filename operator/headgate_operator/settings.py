@@ -105,7 +105,8 @@ class OperatorSettings:
             namespace, separator, name = account.partition(":")
             if not (namespace and separator and name):
                 raise WrongSettings(
-                    f"gateway account {account!r} is not <namespace>:<name>, such as headgate-system:headgate-gateway"
+                    f"gateway account {account!r} is not <namespace>:<name>, "
+                    "such as headgate-system:headgate-gateway"
                 )
 
     @property

@@ -12,7 +12,7 @@ that a watch's response brings is a sign of life.
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -35,7 +35,6 @@ class Signs:
     def __init__(self, paths: Sequence[str], on_relist: Callable[[], None]) -> None:
         self._seen: dict[str, float] = {}
         self._paths = tuple(paths)
-        self._listed: set[str] = set()
         self._on_relist = on_relist
 
     def start(self, now: float) -> None:
@@ -51,9 +50,10 @@ class Signs:
             self.see(path)
             self._on_relist()
 
-    def ages(self, now: float) -> Mapping[str, float]:
-        """Seconds by path; empty before `start`."""
-        return {path: now - at for path, at in self._seen.items()}
+    def age(self, path: str) -> float:
+        """Seconds since its last sign; 0 before `start`."""
+        now = time.monotonic()
+        return now - self._seen.get(path, now)
 
     def find_dead(self, now: float, reachable_since: float | None, limit_s: float) -> tuple[str, ...]:
         """Watches that show no life though others are answered. During an outage of the API server none is
@@ -92,8 +92,9 @@ class Watcher:
         kopf.on.login(registry=registry)(self._login)
 
     @property
-    def alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+    def ended(self) -> bool:
+        """It ran, and does not any more."""
+        return self._thread is not None and not self._thread.is_alive()
 
     async def run(self) -> None:
         """Until cancelled. Raises what ended Kopf; Kopf never ends by itself."""
@@ -118,15 +119,16 @@ class Watcher:
         self._thread = threading.Thread(target=work, name="kopf", daemon=True)
         self._thread.start()
         try:
-            error = await ended
+            await asyncio.wait((ended,))  # not `await ended`: cancelling this task would cancel it
             raise RuntimeError(
                 "Kopf, which watches the cluster, has ended; this process must start anew"
-            ) from error
+            ) from ended.result()
         finally:
             self._ask_to_stop()
             if not ended.done():
                 await asyncio.wait((ended,), timeout=STOP_TIMEOUT_S)
-            self._thread.join(timeout=0 if self.alive and not ended.done() else None)
+            if ended.done():
+                self._thread.join()
 
     async def _operate(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -41,7 +41,8 @@ def test_the_items_of_a_list_know_their_lines() -> None:
 def test_a_secret_is_read_from_data_and_from_string_data() -> None:
     encoded = base64.b64encode(b"sk-1").decode()
     reading = parse_file(
-        f"apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\ndata: {{a: {encoded}}}\nstringData: {{b: sk-2}}\n",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n"
+        f"data: {{a: {encoded}}}\nstringData: {{b: sk-2}}\n",
         FILE,
     )
 

@@ -145,7 +145,9 @@ _targets = st.builds(
 _routes = st.builds(
     build_route, _names, name=_names, namespace=_names, targets=st.lists(_targets, max_size=2)
 )
-_limits = st.builds(Limit, name=_names, amount=st.integers(0, 2**53), window_s=st.sampled_from([60.0, 3600.0]))
+_limits = st.builds(
+    Limit, name=_names, amount=st.integers(0, 2**53), window_s=st.sampled_from([60.0, 3600.0])
+)
 _tenants = st.builds(
     build_tenant,
     _names,

@@ -33,7 +33,9 @@ def test_another_installation_gives_another_hash() -> None:
     assert hash_key("sk-demo", SALT) != hash_key("sk-demo", Secret("elsewhere"))
 
 
-@pytest.mark.parametrize("stored", ["sha256:", "sha256:abc", "sha256:" + "A" * 64, "sha256:" + "0" * 64 + "\n"])
+@pytest.mark.parametrize(
+    "stored", ["sha256:", "sha256:abc", "sha256:" + "A" * 64, "sha256:" + "0" * 64 + "\n"]
+)
 def test_a_malformed_digest_says_how_one_is_written(stored: str) -> None:
     with pytest.raises(ValueError, match=r"^a hashed key is written sha256:<64 lower-case hex digits>$"):
         hash_stored_key(stored, SALT)

@@ -60,5 +60,7 @@ def test_a_damaged_file_says_what_is_wrong(damage: Callable[[], bytes], message:
 
 
 def test_an_altered_file_is_refused_by_its_digest() -> None:
-    with pytest.raises(MalformedTable, match=r"^the file says digest [0-9a-f]{12}, its content has [0-9a-f]{12}$"):
+    with pytest.raises(
+        MalformedTable, match=r"^the file says digest [0-9a-f]{12}, its content has [0-9a-f]{12}$"
+    ):
         decode_saved(rewrite(b"127.0.0.1:9", b"127.0.0.1:8"))

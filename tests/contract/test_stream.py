@@ -133,9 +133,7 @@ def test_versions_are_ordered_by_epoch_first() -> None:
         ),
     ],
 )
-def test_an_offer_is_judged(
-    offered: Version, counts: Counts, confirmed: bool, objection: str | None
-) -> None:
+def test_an_offer_is_judged(offered: Version, counts: Counts, confirmed: bool, objection: str | None) -> None:
     assert judge_offer(RUNNING, offered, counts, shrink_confirmed=confirmed) == objection
 
 

@@ -1,10 +1,10 @@
 """An HTTP proxy before the API server: faults inside the protocol, and requests counted at the client's end.
 
 In: `Access` to an API server. Out: the same access by plain http, with every request noted, and rules (see
-`apirules`) that answer in the server's place: a 429, a 500, or a watch that begins or ends with the event "410
-Gone". Used through the fixture `apiproxy`. Plain http because a proxy that reads requests must end TLS anyway; clients
-send their tokens over http, too, when the kubeconfig says http. `FaultProxy` is the one for broken
-connections.
+`apirules`) that answer in the server's place: a 429, a 500, or a watch that begins or ends with the event
+"410 Gone". Used through the fixture `apiproxy`. Plain http because a proxy that reads requests must end TLS
+anyway; clients send their tokens over http, too, when the kubeconfig says http. `FaultProxy` is the one for
+broken connections.
 
 A request that the API server does not answer, or only in part, is a connection that breaks, as it would be
 without this proxy between. The methods may be called from any thread.
@@ -84,7 +84,7 @@ class ApiProxy:
     def on(self, match: Match, action: Action, times: int | None = None) -> Rule:
         """Let `action` answer requests that match, the first `times` of them, None for all.
 
-        A `WatchError` only takes watches. The oldest rule that applies acts. `match` runs on the proxy's thread.
+        A `WatchError` takes watches only. The oldest rule that applies acts, on the proxy's thread.
         """
         rule = Rule(match, action, times)
         with self._changed:

@@ -20,7 +20,7 @@ Match: TypeAlias = Callable[[ApiRequest], bool]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Answer with a `Status` of this HTTP status. `retry_after_s`: a header that the server sends with 429."""
+    """Answer with a `Status` of this HTTP status. `retry_after_s`: the header that comes with 429."""
 
     status: int
     reason: str
@@ -72,7 +72,7 @@ INTERNAL_ERROR = Refusal(500, "InternalError", "Internal error occurred: injecte
 
 @dataclass(slots=True)
 class Rule:
-    """Made by `ApiProxy.on`. `left`: how often it will still act, None for always; `hits`: how often it has."""
+    """Made by `ApiProxy.on`. `left`: how often it will yet act, None: always; `hits`: how often it has."""
 
     match: Match
     action: Action

@@ -15,6 +15,8 @@ from tests.kube.assets import find_kube_assets
 from tests.kube.cluster import Cluster
 from tests.kube.faultproxy import FaultProxy
 
+__all__ = ["apiproxy", "cluster", "faultproxy", "namespace", "running_cluster"]
+
 
 @pytest.fixture(scope="session")
 def running_cluster() -> Iterator[Cluster]:

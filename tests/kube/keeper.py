@@ -1,5 +1,4 @@
-"""Makes the folder of a `Cluster`, and ends its servers and removes it, whatever becomes of the process that
-started it.
+"""Makes the folder of a `Cluster`, and removes it and its servers, whatever becomes of the starting process.
 
 A test run can end without its `finally` blocks: by `kill -9`, or by the time limit of pytest, which leaves
 with `os._exit`. So a second, tiny process holds the other end of a pipe. `Keeper` writes "+pid" and "-pid"

@@ -11,6 +11,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+TIMEOUT_S = 60.0
+"""It retries broken connections for long; a test should rather fail here, with the command, than by its limit."""
+
 
 class KubectlError(RuntimeError):
     """kubectl returned non-zero; the message has its arguments and what it printed."""
@@ -30,7 +33,9 @@ class Kubectl:
         """With `check`, a non-zero code raises `KubectlError`."""
         command = [self.program, f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.cache}", *args]
         # Without input it must not wait for the terminal's.
-        done = subprocess.run(command, input=stdin or "", capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, input=stdin or "", capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+        )
         if check and done.returncode:
             printed = (done.stdout + done.stderr).strip()
             raise KubectlError(f"kubectl {' '.join(map(str, args))}: code {done.returncode}: {printed}")

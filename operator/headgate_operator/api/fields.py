@@ -29,17 +29,17 @@ cannot bound its cost and refuses the CRD.
 """
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
-_DURATION: Final = r"^[1-9][0-9]{0,5}(ms|s|m|h)$"
+DURATION: Final = r"^[1-9][0-9]{0,5}(ms|s|m|h)$"
 ITEM_NAME: Final = rf"^{_LABEL}$"
 OBJECT_NAME: Final = rf"^{_LABEL}(\.{_LABEL})*$"
-_SECRET_KEY: Final = r"^[-._a-zA-Z0-9]+$"
-_MODEL_NAME: Final = r"^[!-)+-~]+$"
-_MODEL_PATTERN: Final = r"^[!-)+-~]*[*]?[!-)+-~]*$"
-_BASE_URL: Final = (
+SECRET_KEY: Final = r"^[-._a-zA-Z0-9]+$"
+MODEL_NAME: Final = r"^[!-)+-~]+$"
+MODEL_PATTERN: Final = r"^[!-)+-~]*[*]?[!-)+-~]*$"
+BASE_URL: Final = (
     rf"^https?://([-._a-zA-Z0-9]+|\[({_IPV6})\])(:({_PORT}))?"
     r"(/(%[0-9a-fA-F]{2}|[-._~!$&'()*+,;=:@a-zA-Z0-9/])*)?$"
 )
-_PROBE_PATH: Final = r"^/[!\x22$-~]*$"
+PROBE_PATH: Final = r"^/[!\x22$-~]*$"
 
 
 class Form(NamedTuple):
@@ -50,7 +50,7 @@ class Form(NamedTuple):
 
 
 FORMS: Final[Mapping[str, Form]] = {
-    _DURATION: Form("a whole number from 1 on and ms, s, m or h, such as 250ms or 30s", shown=True),
+    DURATION: Form("a whole number from 1 on and ms, s, m or h, such as 250ms or 30s", shown=True),
     ITEM_NAME: Form(
         "a name of lower-case letters, digits and `-`, beginning and ending with a letter or digit",
         shown=False,
@@ -60,18 +60,18 @@ FORMS: Final[Mapping[str, Form]] = {
         "beginning and ending with a letter or digit",
         shown=False,
     ),
-    _SECRET_KEY: Form("the name of a key inside the Secret: letters, digits, `-`, `_` and `.`", shown=False),
-    _MODEL_NAME: Form("a model's name without blanks and without `*`, such as gpt-4o-mini", shown=True),
-    _MODEL_PATTERN: Form("a model's name without blanks, with at most one `*`, such as gpt-4o*", shown=True),
-    _BASE_URL: Form(
+    SECRET_KEY: Form("the name of a key inside the Secret: letters, digits, `-`, `_` and `.`", shown=False),
+    MODEL_NAME: Form("a model's name without blanks and without `*`, such as gpt-4o-mini", shown=True),
+    MODEL_PATTERN: Form("a model's name without blanks, with at most one `*`, such as gpt-4o*", shown=True),
+    BASE_URL: Form(
         "an http:// or https:// URL of a host and perhaps a port and a path, such as http://vllm:8000/v1; "
         "user, query and fragment have no place in it",
         shown=False,
     ),
-    _PROBE_PATH: Form("a path that begins with `/` and has no blanks and no `#`", shown=False),
+    PROBE_PATH: Form("a path that begins with `/` and has no blanks and no `#`", shown=False),
 }
 
-Duration = Annotated[str, StringConstraints(max_length=8, pattern=_DURATION)]
+Duration = Annotated[str, StringConstraints(max_length=8, pattern=DURATION)]
 """A whole number and a unit: `250ms`, `30s`, `5m`, `1h`. Never zero: no time here makes sense as nothing."""
 
 ItemName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=ITEM_NAME)]
@@ -83,19 +83,19 @@ ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, patt
 NamespaceName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=ITEM_NAME)]
 """Name of a namespace."""
 
-SecretKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_SECRET_KEY)]
+SecretKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=SECRET_KEY)]
 """Name of an entry in a Secret's data."""
 
-ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=_MODEL_NAME)]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=MODEL_NAME)]
 """One model's name, as callers or providers write it: `gpt-4o-mini`, `meta-llama/Llama-3.1-8B-Instruct`."""
 
-ModelPattern = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=_MODEL_PATTERN)]
+ModelPattern = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=MODEL_PATTERN)]
 """A model's name, or a pattern with one `*`: `gpt-4o*`, `*`."""
 
-BaseUrl = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=_BASE_URL)]
+BaseUrl = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=BASE_URL)]
 """`http://` or `https://`, host, perhaps port and path; no user, query or fragment."""
 
-ProbePath = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=_PROBE_PATH)]
+ProbePath = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=PROBE_PATH)]
 """A path below a base URL, perhaps with a query."""
 
 

@@ -5,6 +5,7 @@ and what to write instead. Called by `manifest`. A value is repeated only where 
 mistake: these messages reach status, events and logs.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -118,12 +119,19 @@ def _wrong_type(given: Any, schema: Schema) -> str:
         remedy = ": remove the quotes" if unquoted.get(schema["type"]) else ""
         return f"{wanted}, not text{remedy}"
     if schema["type"] == "string" and isinstance(given, bool | int | float):
-        return f"{wanted}, not a {'truth value' if isinstance(given, bool) else 'number'}: put it in quotes"
+        remedy = ": put it in quotes" if _fits(str(given), schema) else ""
+        return f"{wanted}, not a {'truth value' if isinstance(given, bool) else 'number'}{remedy}"
     if isinstance(given, bool | int | float):
         return f"{wanted}{_not(given)}"
     if isinstance(given, Mapping):
         return f"{wanted}, not an object"
     return f"{wanted}, not a list" if given is not None else f"{wanted}, not null"
+
+
+def _fits(text: str, schema: Schema) -> bool:
+    return text in schema.get("enum", ()) or (
+        "pattern" in schema and bool(re.search(schema["pattern"], text))
+    )
 
 
 def _expected(schema: Schema) -> str:
@@ -140,7 +148,9 @@ def _expected(schema: Schema) -> str:
             count = f"{least} to {most}" if least else f"at most {most}"
             return f"a list of {count} items, each {_expected(schema['items'])}"
         case "object":
-            return f"an object with {' and '.join(schema.get('required') or schema['properties'])}"
+            if "required" in schema:
+                return f"an object with {' and '.join(schema['required'])}"
+            return f"an object (fields: {', '.join(schema['properties'])})"
     if "pattern" in schema:
         return FORMS[schema["pattern"]].words
     rules = schema["x-kubernetes-validations"]

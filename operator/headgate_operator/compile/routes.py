@@ -160,9 +160,10 @@ def _find_faults(
     if isinstance(manifest, BrokenManifest):
         yield from invalid_fields(manifest)
         return
-    for model, winner in lost:
-        field = f"spec.models[{manifest.spec.models.index(model)}]"
-        yield model_claimed(field, model, manifest.meta, winner)
+    winners = dict(lost)
+    for i, model in enumerate(manifest.spec.models):
+        if model in winners:
+            yield model_claimed(f"spec.models[{i}]", model, manifest.meta, winners[model])
     yield from resolved.findings
 
 

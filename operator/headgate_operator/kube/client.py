@@ -70,7 +70,7 @@ class Kube:
         return self._list(_collection(kind, namespace), API_VERSION, kind.name, {"limit": limit}, accept)
 
     def list_labelled_secrets(self, namespace: str | None) -> AsyncIterator[Page]:
-        query = {"limit": PAGE_OBJECTS, "labelSelector": WATCHED_SELECTOR}
+        query: dict[str, str | int] = {"limit": PAGE_OBJECTS, "labelSelector": WATCHED_SELECTOR}
         return self._list(_secrets(namespace), "v1", "Secret", query, "application/json")
 
     async def _list(

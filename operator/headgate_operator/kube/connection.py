@@ -62,20 +62,22 @@ class Connection:
         configuration = Configuration()
         try:
             if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
-                load_incluster_config(client_configuration=configuration)
+                load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             else:
-                await load_kube_config(kubeconfig, context, client_configuration=configuration)
+                await load_kube_config(  # type: ignore[no-untyped-call]
+                    kubeconfig, context, client_configuration=configuration
+                )
         except (ConfigException, OSError) as error:
             raise KubeError(
-                f"no way to the Kubernetes API: {error}; name a kubeconfig file with --kubeconfig or KUBECONFIG, "
-                "or run in a pod with a service account",
+                f"no way to the Kubernetes API: {error}; name a kubeconfig file with --kubeconfig or "
+                "KUBECONFIG, or run in a pod with a service account",
                 status=None,
                 retryable=False,
             ) from error
         return cls(configuration, on_answer)
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._client.close()  # type: ignore[no-untyped-call]
 
     @property
     def server(self) -> str:
@@ -118,7 +120,7 @@ class Connection:
                 body=body,
                 _request_timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s / 2),
             )
-            payload: bytes = await answer.read()
+            payload: bytes = await answer.read()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self.reachable_since = None
             self._on_answer(method, None)

@@ -1,7 +1,7 @@
 """Keeps the bootstrap Secrets near what is published, without ever making a publish wait.
 
-`term` says `refresh` after each version and each change of the roster; the first is written at once, what comes
-after at most every ten seconds, always the newest. One writer per term of leadership.
+`term` says `refresh` after each version and each change of the roster; the first is written at once, what
+comes after at most every ten seconds, always the newest. One writer per term of leadership.
 """
 
 import asyncio

@@ -18,7 +18,7 @@ def name_gateway(said: GatewayId, pod: str | None, taken: Container[GatewayId]) 
 
     A token bound to a pod proves the name, so the pod's name is used, or a name that begins with it where a
     pod runs several processes; a second connection of that name is the same gateway that dialled again.
-    Without a pod the name proves nothing: a second connection gets a number, and neither drives the other out.
+    Without a pod the name proves nothing: a second connection gets a number and drives out nobody.
     """
     if pod is not None:
         return said if said == pod or said.startswith(f"{pod}/") else GatewayId(pod)

@@ -1,8 +1,7 @@
 """The operator's end of the config stream: tables in, versions out to every gateway, and what they answer.
 
 In: `publish` with each compiled table. Out: `views`, `settled` and `on_change` for the status. It listens
-from `start` to `stop`, and answers 503 outside a term of leadership: `become_leader` begins one, `resign` ends
-it.
+from `start` to `stop`; `become_leader` begins a term, `resign` ends it, and outside of one it answers 503.
 
 The one subtle rule: a term begins with an epoch above every one that the lease and the bootstrap know of, and
 the epoch is claimed in the bootstrap Secret before anything is published; `bootstrap` fences off whoever led

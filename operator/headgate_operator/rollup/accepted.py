@@ -16,11 +16,11 @@ def judge_accepted(verdict: Verdict) -> Judgement:
     if not findings:
         return Judgement(ConditionType.ACCEPTED, "True", Reason.ACCEPTED, "the spec makes sense")
     match verdict.serving:
-        case "Current":
+        case "Current" if verdict.models or verdict.refs_resolved:
             outcome = "The rest of it serves"
         case "LastGood":
             outcome = f"Generation {verdict.serving_generation} keeps serving"
-        case "Nothing":
+        case _:
             outcome = "Until then nothing of it serves"
     message = f"{_join(verdict, findings)}. {outcome}"
     return Judgement(ConditionType.ACCEPTED, "False", findings[0].code.reason, message)

@@ -74,8 +74,7 @@ def _judge(verdict: Verdict, parts: Sequence[Part], noun: str) -> HealthSummary:
     word: HealthWord = "Unknown" if unknown else "Unhealthy"
     if serving:
         word = "Degraded" if out or unknown else "Healthy"
-    verb = "is" if len(serving) == 1 else "are"
-    message = f"{count(len(serving), len(parts), noun)} {verb} in service"
+    message = f"{count(len(serving), len(parts), noun, ('is', 'are'))} in service"
     if out:
         message += f"; out: {enumerate_some(out)}"
     if unknown:

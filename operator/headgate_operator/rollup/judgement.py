@@ -34,6 +34,7 @@ def enumerate_some(items: Sequence[str]) -> str:
     return f"{shown} and {len(items) - SHOWN} more" if len(items) > SHOWN else shown
 
 
-def count(n: int, total: int, noun: str) -> str:
-    """`1 of 2 endpoints`."""
-    return f"{n} of {total} {noun}{'' if total == 1 else 's'}"
+def count(n: int, total: int, noun: str, verb: tuple[str, str]) -> str:
+    """`1 of 2 endpoints is`. `verb`: as it stands after one, and after several."""
+    counted = f"{n} of {total} {noun}{'' if total == 1 else 's'}"
+    return f"{counted} {verb[0] if 1 in (n, total) else verb[1]}"

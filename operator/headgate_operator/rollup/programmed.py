@@ -80,8 +80,7 @@ def _tell_refusal(gateway: str, refused: Nack, resource_key: str) -> str:
 def _count_running(running: int, connected: int, generation: int | None) -> str:
     if connected == 0:
         return f"no gateway is connected to run generation {generation}"
-    verb = "runs" if running == 1 else "run"
-    return f"{count(running, connected, 'gateway')} {verb} generation {generation}"
+    return f"{count(running, connected, 'gateway', ('runs', 'run'))} generation {generation}"
 
 
 def _say(status: ConditionStatus, reason: Reason, message: str, running: int, connected: int) -> Programmed:

@@ -3,9 +3,9 @@
     verdicts, acks, reports -> Board -> rollup -> WriteQueue -> Writer -> API server
                                                       Writer -> Announcer -> Events
 
-In: verdicts from `reconcile`, hints about what the gateways said. Out: server-side applies of `/status`, only where
-the meaning differs, changes of a condition at once and everything else rarely. Only the leader writes. Nothing here
-holds up a reconcile.
+In: verdicts from `reconcile`, hints about what the gateways said. Out: server-side applies of `/status`,
+only where the meaning differs, changes of a condition at once and everything else rarely. Only the leader
+writes. Nothing here holds up a reconcile.
 """
 
 from headgate_operator.status.announcer import Announcer

@@ -1,7 +1,8 @@
 """Kubernetes Events for transitions, few and never in the way: `kubectl describe` shows them.
 
-In: transitions of statuses that have been written. Out: core/v1 Events. An Event is a courtesy; when there are too
-many, or the API server has other things to do, they are counted and dropped. The status has the truth.
+In: transitions of statuses that have been written. Out: core/v1 Events. An Event is a courtesy; when there
+are too many, or the API server has other things to do, they are counted and dropped. The status has the
+truth.
 """
 
 import asyncio

@@ -1,11 +1,12 @@
 """Which objects' statuses may have changed, and what they should say now.
 
-In: verdicts and versions (`update`), hints about gateways (`note_*`), statuses that somebody wrote (`touch`). Out: jobs
-for the writer where the meaning differs from what the object says. `main` runs it while we lead.
+In: verdicts and versions (`update`), hints about gateways (`note_*`), statuses that somebody wrote
+(`touch`). Out: jobs for the writer where the meaning differs from what the object says. `main` runs it
+while we lead.
 
-The one subtle rule: little is worked out for little news. An acknowledgement concerns only objects that are not
-programmed everywhere yet; a report its provider and the routes to it; who comes or goes concerns all. What changes by
-time alone (reports that grow stale) is left to a full pass, in chunks, now and then.
+The one subtle rule: little is worked out for little news. An acknowledgement concerns only objects that are
+not programmed everywhere yet; a report its provider and the routes to it; who comes or goes concerns all.
+What changes by time alone (reports that grow stale) is left to a full pass, in chunks, now and then.
 """
 
 import asyncio
@@ -39,7 +40,9 @@ _CHUNK: Final = 50
 
 
 class Board:
-    def __init__(self, store: Store, fleet: Fleet, writer: Writer, times: StatusTimes, metrics: Metrics) -> None:
+    def __init__(
+        self, store: Store, fleet: Fleet, writer: Writer, times: StatusTimes, metrics: Metrics
+    ) -> None:
         self._store = store
         self._fleet = fleet
         self._writer = writer
@@ -63,7 +66,9 @@ class Board:
         changed = {key for key, new in verdicts.items() if (old := before.get(key)) is not new and old != new}
         if changed:
             self._routes = _index_routes(verdicts.values())
-        changed.update(self._routes_of(key.split("/", 1)[1] for key in changed if key.startswith(f"{PROVIDER.name}/")))
+        changed.update(
+            self._routes_of(key.split("/", 1)[1] for key in changed if key.startswith(f"{PROVIDER.name}/"))
+        )
         since = self._published.since if self._published else {}
         self._published = published
         if published is not None and published.since is not since:
@@ -80,7 +85,9 @@ class Board:
     def note_report(self, endpoints: Iterable[EndpointId]) -> None:
         """A gateway sees these endpoints differently than before."""
         providers = {endpoint.rsplit("/", 1)[0] for endpoint in endpoints}
-        self._mark({f"{PROVIDER.name}/{provider}" for provider in providers}.union(self._routes_of(providers)))
+        self._mark(
+            {f"{PROVIDER.name}/{provider}" for provider in providers}.union(self._routes_of(providers))
+        )
 
     def note_membership(self) -> None:
         """A gateway came or went, or all are known now."""

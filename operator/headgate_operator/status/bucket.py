@@ -1,4 +1,6 @@
-"""A token bucket: `rate_per_s` over time, `burst` at once. Pure: `now` is an argument, on any monotonic clock."""
+"""A token bucket: `rate_per_s` over time, `burst` at once. Pure: `now` is an argument, on any monotonic
+clock.
+"""
 
 
 class TokenBucket:

@@ -1,7 +1,9 @@
-"""One look at the world, from which the statuses of many objects are worked out: pure but for the fleet's views.
+"""One look at the world, from which the statuses of many objects are worked out: pure but for the fleet's
+views.
 
-In: verdicts, versions, the gateways' views, and the time, all as of one moment. Out: `.status` per object, and how
-urgent a change is. Made by `Board` for each pass; a provider's health is judged once, however many routes ask.
+In: verdicts, versions, the gateways' views, and the time, all as of one moment. Out: `.status` per object,
+and how urgent a change is. Made by `Board` for each pass; a provider's health is judged once, however many
+routes ask.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,9 +58,7 @@ class Desk:
             settled=self._settled,
         )
 
-    def is_stale(
-        self, before: Mapping[str, Any] | None, after: Mapping[str, Any], limit_s: float
-    ) -> bool:
+    def is_stale(self, before: Mapping[str, Any] | None, after: Mapping[str, Any], limit_s: float) -> bool:
         """Whether what is shown was observed more than `limit_s` ago, and there is a newer observation."""
         shown, newer = list(_observation_times(before)), list(_observation_times(after))
         return shown != newer and any((self._wall - at).total_seconds() > limit_s for at in shown)
@@ -66,7 +66,9 @@ class Desk:
     def _judge(self, provider: ProviderId) -> ProviderHealth:
         if provider not in self._health:
             verdict = self._verdicts.get(f"{PROVIDER.name}/{provider}")
-            self._health[provider] = judge_provider(verdict, self._views, self.now_s) if verdict else "Unknown"
+            self._health[provider] = (
+                judge_provider(verdict, self._views, self.now_s) if verdict else "Unknown"
+            )
         return self._health[provider]
 
 
@@ -80,7 +82,7 @@ def rank_change(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> R
 
 
 def is_programmed(status: Mapping[str, Any]) -> bool:
-    """Whether every gateway runs the object's generation, so that no acknowledgement can change its status."""
+    """Whether every gateway runs the object's generation: no acknowledgement can change its status."""
     return any(
         condition["type"] == ConditionType.PROGRAMMED and condition["status"] == "True"
         for condition in status.get("conditions") or ()
@@ -89,7 +91,7 @@ def is_programmed(status: Mapping[str, Any]) -> bool:
 
 def _outline(status: Mapping[str, Any]) -> Mapping[str, Sequence[object]]:
     return {
-        condition["type"]: (condition["status"], condition.get("reason"), condition.get("observedGeneration"))
+        condition["type"]: tuple(condition.get(field) for field in ("status", "reason", "observedGeneration"))
         for condition in status.get("conditions") or ()
     }
 

@@ -2,9 +2,9 @@
 
     put -> waiting, by time -> due, by rank -> take
 
-Rules. One job per object, the newest. A transition is due at once; other changes not before `object_s` after the
-object's last write. Of what is due, edits go first, then transitions, then values, then refreshes of `observedAt`: an edit must
-not wait behind 10,000 refreshes.
+Rules. One job per object, the newest. A transition is due at once; other changes not before `object_s`
+after the object's last write. Of what is due, edits go first, then transitions, then values, then refreshes
+of `observedAt`: an edit must not wait behind 10,000 refreshes.
 """
 
 import heapq
@@ -53,7 +53,11 @@ class WriteQueue:
             return
         self._count += 1
         self._jobs[job.key] = (self._count, job)
-        due = now if job.rank <= Rank.TRANSITION else max(now, self._written.get(job.key, -self._object_s) + self._object_s)
+        due = (
+            now
+            if job.rank <= Rank.TRANSITION
+            else max(now, self._written.get(job.key, -self._object_s) + self._object_s)
+        )
         heapq.heappush(self._waiting, (due, self._count, job.key))
 
     def drop(self, key: str) -> None:

@@ -1,8 +1,9 @@
 """What of a new status is worth a Kubernetes Event: pure.
 
-A condition that turns False is a warning; one that turns from False to True, and a `Ready` that becomes True, are
-told too. Not told: what every edit and every restart passes through (a generation that is on its way to the gateways,
-no gateways yet, no reports yet), and `Ready` turning False, since the condition behind it says why.
+A condition that turns False is a warning; one that turns from False to True, and a `Ready` that becomes
+True, are told too. Not told: what every edit and every restart passes through (a generation that is on its
+way to the gateways, no gateways yet, no reports yet), and `Ready` turning False, since the condition behind
+it says why.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +20,7 @@ class Transition(NamedTuple):
     message: str
 
 
-def find_transitions(
-    before: Mapping[str, Any] | None, after: Mapping[str, Any]
-) -> tuple[Transition, ...]:
+def find_transitions(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> tuple[Transition, ...]:
     """`before`, `after`: `.status` of one object."""
     old = {condition["type"]: condition for condition in _conditions(before)}
     found = (_judge(old.get(condition["type"], {}), condition) for condition in _conditions(after))

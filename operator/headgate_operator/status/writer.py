@@ -1,11 +1,11 @@
 """Writes statuses: within the budget, one at a time per object, and only while we lead.
 
-In: jobs from `Board`. Out: server-side applies; the store learns what was written before the watch tells it, so that
-nothing is written twice. `Board` hears of each end (`on_done`) and works the object out anew.
+In: jobs from `Board`. Out: server-side applies; the store learns what was written before the watch tells
+it, so that nothing is written twice. `Board` hears of each end (`on_done`) and works the object out anew.
 
-Rules. A name's end (404) and another object in its place (409) are not errors: the watch is about to say so. After
-another failure everything waits a little, and the board tries again; what the API server refuses for good (a schema of
-another version) is tried again with the next full pass.
+Rules. A name's end (404) and another object in its place (409) are not errors: the watch is about to say
+so. After another failure everything waits a little, and the board tries again; what the API server refuses
+for good (a schema of another version) is tried again with the next full pass.
 """
 
 import asyncio
@@ -125,7 +125,7 @@ class Writer:
                     log.warning("statuses can't be written; trying until they can", error=str(error))
                 self._pause_s = min(max(2 * self._pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
             else:
-                log.error("status refused", object=job.key, error=str(error))
+                log.warning("status refused", object=job.key, error=str(error))
         else:
             self._pause_s = 0.0
             self._metrics.status_written.inc()

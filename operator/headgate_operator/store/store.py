@@ -54,6 +54,9 @@ class Store:
         }
         return {**kinds, "secrets": len(self.secrets.data), "unread": len(self.secrets.unread)}
 
+    def count(self, kind: str) -> int:
+        return sum(1 for _ in self.objects.of_kind(kind))
+
     def get(self, key: str) -> StoredObject | None:
         return self.objects.get(key)
 

@@ -1,0 +1,206 @@
+"""Objects at and beyond every bound of a schema, made from the schema itself and one full example.
+
+In: a structural schema and an object that has all its fields. Out: `Case`s, one per bound, enum value, pattern,
+required field and type. Called by the tests that put each to both judges: the models and the CRD are made from the
+same lines of code, but pydantic and the API server read them with different programs.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headgate_operator.api import fields
+
+Schema = Mapping[str, Any]
+Steps = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Values for one pattern."""
+
+    good: tuple[str, ...]
+    bad: tuple[str, ...]
+    of_length: Callable[[int], str]
+    """A good one with so many characters."""
+
+
+_BAD_NAMES = ("-a", "a-", "A", "a_b", "a b", "ä", "a\n")
+
+
+def _letters(count: int) -> str:
+    return "a" * count
+
+
+SAMPLES: Mapping[str, Sample] = {
+    fields.DURATION: Sample(
+        good=("1ms", "30s", "999999h", "5m"),
+        bad=("0s", "01s", "1", "s", "1.5s", "-1s", "1S", " 1s", "1s\n", "١s", "1h1m"),
+        of_length=lambda n: "9" * (n - 2) + "ms",
+    ),
+    fields.ITEM_NAME: Sample(good=("a", "a-1", "1"), bad=(*_BAD_NAMES, "a.b"), of_length=_letters),
+    fields.OBJECT_NAME: Sample(
+        good=("a", "a.b-c.1"), bad=(*_BAD_NAMES, ".a", "a.", "a..b", "a.-b"), of_length=_letters
+    ),
+    fields.SECRET_KEY: Sample(good=("api-key", "A.b_c"), bad=("a b", "a/b", "ä", "a\n"), of_length=_letters),
+    fields.MODEL_NAME: Sample(
+        good=("gpt-4o", "meta-llama/Llama-3.1-8B:free", '"', "~", "!", ")", "+"),
+        bad=("a b", "a*", "a\t", "a\n", "\u00a0", "\u3000", "ä", "a\x7f", "a\x00"),
+        of_length=_letters,
+    ),
+    fields.MODEL_PATTERN: Sample(
+        good=("*", "gpt-*", "*-mini", "gpt-*-mini", "gpt"),
+        bad=("**", "*a*", "a b", "*\n", "\u00a0", "ä"),
+        of_length=_letters,
+    ),
+    fields.BASE_URL: Sample(
+        good=(
+            "http://a",
+            "https://a.b-c_d:65535/v1/",
+            "http://a:1/~!$&'()*+,;=:@%2F//x",
+            "http://[::]",
+            "http://[::1]:80/v1",
+            "http://[1:2:3:4:5:6:7:8]",
+            "http://[1:2:3:4:5:6:7::]",
+            "http://[1::8]",
+            "http://[fe80::ABCD:0]",
+        ),
+        bad=(
+            *("a", "http://", "ftp://a", "HTTP://a", "http:/a", "http://a b", "http://a\n", "http://ä"),
+            *("http://u@a", "http://u:p@a", "http://a?q", "http://a#f", "http://a/%zz", "http://a/%2"),
+            *("http://a:", "http://a:0", "http://a:65536", "http://a:99999", "http://a:x", "http://a:080"),
+            *(
+                "http://[]",
+                "http://[:::]",
+                "http://[1::2::3]",
+                "http://[1:2:3:4:5:6:7:8:9]",
+                "http://[12345::]",
+            ),
+            *("http://[1:2:3]", "http://[::1", "http://::1", "http://[::ffff:1.2.3.4]"),
+        ),
+        of_length=lambda n: "http://" + "a" * (n - 7),
+    ),
+    fields.PROBE_PATH: Sample(
+        good=("/", "/models?limit=1", '/"'),
+        bad=("models", "/a b", "/a#b", "/ä", "/\n"),
+        of_length=lambda n: "/" + "a" * (n - 1),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    path: str
+    """Of the field that is at or beyond a bound."""
+    value: Any
+    """The object."""
+    good: bool
+    """Whether this field is fine. A rule across fields may still refuse the object."""
+
+
+def walk_schema(schema: Schema) -> Iterator[Schema]:
+    yield schema
+    for child in schema.get("properties", {}).values():
+        yield from walk_schema(child)
+    if "items" in schema:
+        yield from walk_schema(schema["items"])
+
+
+def build_cases(schema: Schema, full: Mapping[str, Any]) -> Iterator[Case]:
+    """`full`: the whole object; `schema`: of its spec."""
+    for steps, node in _walk_fields(schema, full["spec"], ()):
+        path = "spec" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+        for label, value, good in _build_values(node, _get(full["spec"], steps)):
+            yield Case(f"{path}-{label}", path, _with(full, ("spec", *steps), value), good)
+        for field in node.get("required", ()):
+            owner = {key: v for key, v in _get(full["spec"], steps).items() if key != field}
+            missing = _with(full, ("spec", *steps), owner)
+            yield Case(f"{path}-without-{field}", f"{path}.{field}", missing, good=False)
+
+
+def _walk_fields(schema: Schema, value: Any, steps: Steps) -> Iterator[tuple[Steps, Schema]]:
+    yield steps, schema
+    for field, child in schema.get("properties", {}).items():
+        if field in value:
+            yield from _walk_fields(child, value[field], (*steps, field))
+    if "items" in schema:
+        yield from _walk_fields(schema["items"], value[0], (*steps, 0))
+
+
+def _build_values(node: Schema, now: Any) -> Iterator[tuple[str, Any, bool]]:
+    """Label, value, whether it is good."""
+    match node["type"]:
+        case "integer":
+            low, high = node["minimum"], node["maximum"]
+            yield from (("lowest", low, True), ("highest", high, True), ("below", low - 1, False))
+            yield from (
+                ("above", high + 1, False),
+                ("a-text", str(low), False),
+                ("a-fraction", low + 0.5, False),
+            )
+        case "boolean":
+            yield from (("true", True, True), ("false", False, True), ("a-text", "true", False))
+            yield "a-number", 1, False
+        case "string" if "enum" in node:
+            yield from ((f"is-{value}", value, True) for value in node["enum"])
+            yield from (
+                ("unknown", "unknown", False),
+                ("upper-case", now.upper() + "X", False),
+                ("empty", "", False),
+            )
+        case "string":
+            yield from _build_texts(node)
+        case "array":
+            yield from _build_lists(node, now)
+            yield "a-text", "text", False
+        case "object":
+            yield from (("a-text", "text", False), ("a-list", [], False), ("a-number", 1, False))
+
+
+def _build_texts(node: Schema) -> Iterator[tuple[str, Any, bool]]:
+    sample = SAMPLES[_pattern(node)]
+    yield from ((f"good-{i}", value, True) for i, value in enumerate(sample.good))
+    yield from ((f"bad-{i}", value, False) for i, value in enumerate(sample.bad))
+    yield "longest", sample.of_length(node["maxLength"]), True
+    yield "too-long", sample.of_length(node["maxLength"] + 1), False
+    yield from (("empty", "", False), ("a-number", 7, False), ("true", True, False), ("an-object", {}, False))
+
+
+def _build_lists(node: Schema, now: Any) -> Iterator[tuple[str, Any, bool]]:
+    most, least = node["maxItems"], node.get("minItems", 0)
+    yield "most-items", [_vary(now[0], i) for i in range(most)], True
+    yield "too-many-items", [_vary(now[0], i) for i in range(most + 1)], False
+    yield "no-items", [], least == 0
+    # Only an atomic list may hold the same twice.
+    yield "an-item-twice", [now[0], now[0]], node["x-kubernetes-list-type"] == "atomic"
+
+
+def _vary(item: Any, i: int) -> Any:
+    """Another item of the same kind, as far as lists must hold different ones."""
+    if isinstance(item, dict):
+        return item | {"name": f"n{i}"} if "name" in item else item
+    return f"n{i}"
+
+
+def _pattern(node: Schema) -> str:
+    if "pattern" in node:
+        return str(node["pattern"])
+    rule: str = node["x-kubernetes-validations"][0]["rule"]
+    return rule.removeprefix('self.matches(r"').removesuffix('")')
+
+
+def _get(value: Any, steps: Steps) -> Any:
+    for step in steps:
+        value = value[step]
+    return value
+
+
+def _with(value: Any, steps: Steps, new: Any) -> Any:
+    changed = copy.deepcopy(value)
+    owner = _get(changed, steps[:-1])
+    owner[steps[-1]] = new
+    return changed

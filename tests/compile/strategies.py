@@ -1,0 +1,117 @@
+"""Installations drawn from a small world, so that references resolve and claims collide often."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from headgate_operator.compile.resources import Resources
+from tests.compile.builders import build, provider, quota, resources, route
+
+NAMESPACES = ["a", "b"]
+PROVIDERS = ["p0", "p1", "p2"]
+MODELS = ["m0", "m1", "m-*", "*"]
+SECRETS = ["s0", "s1", "s2"]
+VALUES = ["key-0", "key-1", " key-0\n", "", "not a key", "schlüssel", "sha256:short", None]
+
+_namespace = st.sampled_from(NAMESPACES)
+_meta = st.fixed_dictionaries(
+    {
+        "created": st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]),
+        "generation": st.integers(1, 3),
+        "uid": st.sampled_from(["uid-0", "uid-1"]),
+    }
+)
+_allowed = st.sampled_from(
+    [
+        {"from": "Same"},
+        {"from": "All"},
+        {"from": "Selected", "names": ["a"]},
+        {"from": "Selected", "names": ["b"]},
+    ]
+)
+_identities = {
+    kind: st.builds("{}/{}".format, _namespace, st.sampled_from(names))
+    for kind, names in (
+        ("providers", PROVIDERS),
+        ("routes", ["r0", "r1", "r2"]),
+        ("quotas", ["q0", "q1", "q2"]),
+    )
+}
+
+
+@st.composite
+def providers(draw: st.DrawFn) -> Any:
+    models = draw(st.lists(st.sampled_from(["m0", "m-x", "other"]), max_size=2, unique=True))
+    spec = {
+        "models": [{"name": model} for model in models],
+        "allowedRoutes": {"namespaces": draw(_allowed)},
+        "timeouts": {"connect": draw(st.sampled_from(["1s", "2s"]))},
+    }
+    secret = draw(st.none() | st.sampled_from(SECRETS))
+    return provider(draw(_identities["providers"]), secret=secret, spec=spec, **draw(_meta))
+
+
+@st.composite
+def routes(draw: st.DrawFn) -> Any:
+    models = draw(st.lists(st.sampled_from(MODELS), min_size=1, max_size=3, unique=True))
+    target = st.sampled_from(PROVIDERS) | _identities["providers"]
+    targets = draw(st.lists(target, min_size=1, max_size=3))
+    return route(draw(_identities["routes"]), models, targets, **draw(_meta))
+
+
+@st.composite
+def quotas(draw: st.DrawFn) -> Any:
+    secrets = draw(st.lists(st.sampled_from(SECRETS), max_size=3, unique=True))
+    anonymous = draw(st.booleans()) or not secrets
+    return quota(draw(_identities["quotas"]), *secrets, anonymous=anonymous, **draw(_meta))
+
+
+def secrets() -> st.SearchStrategy[dict[str, str | None]]:
+    return st.dictionaries(
+        st.builds("{}/{}".format, _namespace, st.sampled_from(SECRETS)), st.sampled_from(VALUES)
+    )
+
+
+@st.composite
+def installations(draw: st.DrawFn) -> Resources:
+    """Every manifest makes sense by itself; names are unique within a kind."""
+    manifests = [
+        *draw(st.lists(providers(), max_size=5, unique_by=_id_of)),
+        *draw(st.lists(routes(), max_size=5, unique_by=_id_of)),
+        *draw(st.lists(quotas(), max_size=5, unique_by=_id_of)),
+    ]
+    return resources(*manifests, secrets=draw(secrets()))
+
+
+FIELDS = [
+    "type", "baseUrl", "endpoints", "credentials", "models", "health", "circuit", "timeouts", "allowedRoutes",
+    "targets", "retry", "subjects", "limits", "name", "secretRef", "providerRef", "weight", "window", "amount",
+]  # fmt: skip
+_json = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.sampled_from(["", "x", "openai", "1m", "APIKey", "*"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@st.composite
+def wild_installations(draw: st.DrawFn) -> Resources:
+    """Anything that parses to a Manifest or a BrokenManifest, names given twice included."""
+    kinds = {"LLMProvider": "providers", "ModelRoute": "routes", "TenantQuota": "quotas"}
+    wild = st.sampled_from(sorted(kinds)).flatmap(
+        lambda kind: st.builds(
+            lambda identity, spec, meta: build(kind, identity, spec, **meta),
+            _identities[kinds[kind]],
+            _json,
+            _meta,
+        )
+    )
+    manifests = draw(st.lists(wild | providers() | routes() | quotas(), max_size=12))
+    return resources(*manifests, secrets=draw(secrets()))
+
+
+def _id_of(manifest: Any) -> str:
+    return str(manifest.meta.id)

@@ -1,0 +1,122 @@
+"""From `kubectl apply` to a routed completion, and back to status: the whole path, as a user walks it."""
+
+import json
+from collections.abc import Iterator
+
+import openai
+import pytest
+
+from tests.e2e.manifests import provider, quota, route
+from tests.e2e.system import Gateway, Operator, Provider, System
+
+pytestmark = [pytest.mark.kube, pytest.mark.e2e]
+
+KEY = "sk-story-7f3a"
+
+
+@pytest.fixture(scope="module")
+def gateways(system: System) -> Iterator[tuple[Gateway, Gateway]]:
+    """Two gateways, an operator and a provider; the manifests are applied with kubectl and are Ready."""
+    fake = Provider(system, "fake")
+    operator = Operator(system, "operator-0")
+    with fake, operator:
+        fake.wait_listening()
+        operator.wait_leading()
+        system.fetch_ca()
+        urls = (operator.stream_url,)
+        with Gateway(system, "gateway-0", urls) as first, Gateway(system, "gateway-1", urls) as second:
+            for manifest in (provider("local", fake.url), route("chat", "local"), quota("team", KEY)):
+                system.cluster.kubectl("apply", "-n", "default", "-f", "-", stdin=manifest)
+            for kind, name in (("llmprovider", "local"), ("modelroute", "chat"), ("tenantquota", "team")):
+                system.wait_condition(kind, name, "default")
+            first.wait_serving()
+            second.wait_serving()
+            yield first, second
+
+
+def test_the_openai_sdk_gets_a_completion_from_each_gateway(gateways: tuple[Gateway, Gateway]) -> None:
+    for gateway in gateways:
+        with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY) as client:
+            answer = client.chat.completions.create(
+                model="gpt-4o-mini", messages=[{"role": "user", "content": "Say hello"}]
+            )
+
+        assert "Say hello" in (answer.choices[0].message.content or "")
+        assert answer.usage is not None
+        assert answer.usage.total_tokens > 0
+
+
+def test_the_openai_sdk_gets_a_stream_token_by_token(gateways: tuple[Gateway, Gateway]) -> None:
+    with openai.OpenAI(base_url=f"{gateways[0].url}/v1", api_key=KEY) as client:
+        chunks = list(
+            client.chat.completions.create(
+                model="gpt-4o-mini", messages=[{"role": "user", "content": "Say hello"}], stream=True
+            )
+        )
+
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert "Say hello" in text
+    assert len(chunks) > 5
+
+
+def test_the_openai_sdk_lists_the_models_of_the_caller(gateways: tuple[Gateway, Gateway]) -> None:
+    with openai.OpenAI(base_url=f"{gateways[1].url}/v1", api_key=KEY) as client:
+        models = [model.id for model in client.models.list()]
+
+    assert models == ["gpt-4o-mini"]
+
+
+def test_a_wrong_key_gets_the_error_that_the_sdk_knows(gateways: tuple[Gateway, Gateway]) -> None:
+    with (
+        openai.OpenAI(base_url=f"{gateways[0].url}/v1", api_key="sk-wrong") as client,
+        pytest.raises(openai.AuthenticationError) as caught,
+    ):
+        client.models.list()
+
+    assert caught.value.code == "invalid_api_key"
+
+
+def test_kubectl_get_headgate_shows_what_is_true(system: System, gateways: tuple[Gateway, Gateway]) -> None:
+    rows = [line.split() for line in system.cluster.kubectl("get", "headgate").stdout.splitlines()]
+    provider_row = next(row for row in rows if row and row[0] == "llmprovider.headgate.dev/local")
+    route_row = next(row for row in rows if row and row[0] == "modelroute.headgate.dev/chat")
+    quota_row = next(row for row in rows if row and row[0] == "tenantquota.headgate.dev/team")
+
+    assert provider_row[1:7] == ["openai-compatible", "True", "Ready", "Healthy", "Closed", "2/2"]
+    assert route_row[1:6] == ['["gpt-4o-mini"]', "True", "Ready", "1/1", "2/2"]
+    assert quota_row[1:5] == ["True", "Ready", "1/1", "2/2"]
+
+
+def test_every_condition_says_which_generation_it_is_about(
+    system: System, gateways: tuple[Gateway, Gateway]
+) -> None:
+    found = system.get("llmprovider", "local", "default")
+
+    assert [c["type"] for c in found["status"]["conditions"]] == [
+        "Accepted",
+        "ResolvedRefs",
+        "Programmed",
+        "Healthy",
+        "Ready",
+    ]
+    assert {c["observedGeneration"] for c in found["status"]["conditions"]} == {
+        found["metadata"]["generation"]
+    }
+    assert system.condition("llmprovider", "local", "default", "Programmed")["message"] == (
+        f"2 of 2 gateways run generation {found['metadata']['generation']}"
+    )
+
+
+def test_nothing_but_status_is_ever_written_to_a_users_object(
+    system: System, gateways: tuple[Gateway, Gateway]
+) -> None:
+    for kind, name in (("llmprovider", "local"), ("modelroute", "chat"), ("tenantquota", "team")):
+        metadata = system.cluster.kubectl(
+            "get", kind, name, "-n", "default", "--show-managed-fields", "-o", "json"
+        ).stdout
+        parsed = json.loads(metadata)["metadata"]
+
+        assert set(parsed.get("annotations", {})) == {"kubectl.kubernetes.io/last-applied-configuration"}
+        assert "finalizers" not in parsed
+        others = [m for m in parsed["managedFields"] if not m["manager"].startswith("kubectl")]
+        assert [(m["manager"], m["subresource"]) for m in others] == [("headgate-operator", "status")]

@@ -1,0 +1,75 @@
+"""A count over a rolling window, in bounded memory."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway_runtime.engine.window import RollingCount
+
+gaps = st.lists(st.floats(0, 30, allow_subnormal=False), max_size=60)
+
+
+def test_what_is_older_than_the_window_is_not_counted() -> None:
+    count = RollingCount(10.0)
+    for second in range(5):
+        count.add(float(second))
+
+    assert count.total(4.0) == 5
+    assert count.total(9.9) == 5
+    assert count.total(10.0) == 4
+    assert count.total(13.9) == 1
+    assert count.total(14.0) == 0
+
+
+def test_events_close_together_leave_together_with_the_latest() -> None:
+    count = RollingCount(60.0)
+    count.add(0.0)
+    count.add(0.9)
+
+    assert count.slots() == 1
+    assert count.total(60.5) == 2
+    assert count.total(60.9) == 0
+
+
+def test_memory_does_not_grow_for_a_caller_that_only_adds() -> None:
+    count = RollingCount(60.0)
+    for tick in range(10_000):
+        count.add(tick * 0.25)
+
+    assert count.slots() <= 62
+
+
+def test_how_long_a_count_takes_to_drop() -> None:
+    count = RollingCount(10.0)
+    for second in (0.0, 0.0, 3.0):
+        count.add(second)
+
+    assert count.wait_for_drop(4.0, 1) == 6.0
+    assert count.wait_for_drop(4.0, 2) == 6.0
+    assert count.wait_for_drop(4.0, 3) == 9.0
+    assert count.wait_for_drop(4.0, 4) == 10.0
+
+
+def test_a_cleared_count_starts_anew() -> None:
+    count = RollingCount(10.0)
+    count.add(0.0)
+    count.clear()
+
+    assert (count.total(0.0), count.slots()) == (0, 0)
+
+
+@given(gaps, st.floats(1, 100))
+def test_the_count_is_never_too_small_and_too_large_by_one_slot_at_most(
+    pauses: list[float], window_s: float
+) -> None:
+    count = RollingCount(window_s)
+    log: list[float] = []
+    now_s = 0.0
+    for pause_s in pauses:
+        now_s += pause_s
+        count.add(now_s)
+        log.append(now_s)
+        counted = count.total(now_s)
+
+        assert sum(time + window_s > now_s for time in log) <= counted
+        assert counted <= sum(time + window_s + window_s / 60 > now_s - 1e-9 for time in log)
+        assert count.slots() <= 62
