@@ -208,7 +208,14 @@ def gateway(
 @click.option(
     "--key", "keys", multiple=True, help="An API key that is accepted. May be repeated. Default: any."
 )
-@click.option("--model", "models", multiple=True, help="A model in the model list. May be repeated.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    default=("gpt-4o-mini",),
+    show_default=True,
+    help="A model in the model list. May be repeated.",
+)
 def fake_provider(
     host: str,
     port: int,
@@ -242,7 +249,7 @@ def fake_provider(
         garbage=garbage,
         failing=failing,
         keys=keys,
-        **({"models": models} if models else {}),
+        models=models,
     )
     try:
         asyncio.run(run_fake_provider(host, port, script))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway_runtime.contract.health import EndpointReport
-from gateway_runtime.contract.ids import GatewayId, ProviderId
+from gateway_runtime.contract.ids import EndpointId, GatewayId, ProviderId
 from gateway_runtime.contract.stream import Version
 from gateway_runtime.contract.table import resource_key
 from headgate.standalone import Reload
@@ -48,7 +48,7 @@ class Statuses:
         self._since = since
 
     def build_objects(
-        self, reload: Reload, applied: Version, reports: Mapping[str, EndpointReport], now_s: float
+        self, reload: Reload, applied: Version, reports: Mapping[EndpointId, EndpointReport], now_s: float
     ) -> list[dict[str, Any]]:
         """`now_s`: Unix time. The objects come in the order of kinds, then namespace and name."""
         view = GatewayView(
@@ -56,7 +56,7 @@ class Statuses:
             connected=True,
             applied=applied,
             refused=None,
-            reports={report.endpoint: report for report in reports.values()},
+            reports=reports,
             reported_at_s=now_s,
         )
         published = Published(

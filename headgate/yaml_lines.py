@@ -61,6 +61,8 @@ def parse_yaml(text: str) -> tuple[Document, ...]:
     try:
         while loader.check_node():
             node = loader.get_node()
+            if node is None:
+                break
             lines: dict[str, int] = {}
             _note_lines(node, "", lines)
             value = loader.construct_document(node)

@@ -129,7 +129,7 @@ class LiveTable:
 
 
 def build_live_table(table: RoutingTable) -> LiveTable:
-    """Linear in the size of the table: 10,000 routes take some 50 ms."""
+    """Linear in the size of the table: 10,000 routes take some 70 ms."""
     providers = {provider.id: provider for provider in table.providers}
     names = {p.id: {model.name: model.upstream_name for model in p.models} for p in table.providers}
     routes: dict[str, list[Route]] = {}

@@ -42,10 +42,23 @@ MISSING_CRDS: Final = (
 )
 
 
-def run_operator(settings: OperatorSettings) -> int:
+async def run_operator(settings: OperatorSettings) -> int:
     """Until SIGTERM or SIGINT. The exit code: 0 after a signal, 1 when it could not go on."""
     configure_logging(settings.log_format)
-    return asyncio.run(_run_until_signal(Operator(settings)))
+    operator = Operator(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, operator.stop)
+    try:
+        await operator.run()
+    except KubeError as error:
+        log.error("no way to the API server", error=str(error))  # noqa: TRY400 (a sentence; the stack says nothing)
+        return 1
+    except Exception:
+        log.exception("operator failed")
+        return 1
+    log.info("operator stopped")
+    return 0
 
 
 class Operator:
@@ -175,19 +188,3 @@ class Operator:
         if rooms.leader.leading and not rooms.publisher.leading:
             return False, f"not ready: leader, but not publishing yet: {self._state}"
         return rooms.leader.leading, rooms.leader.explain()
-
-
-async def _run_until_signal(operator: Operator) -> int:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, operator.stop)
-    try:
-        await operator.run()
-    except KubeError as error:
-        log.error("no way to the API server", error=str(error))  # noqa: TRY400 (a sentence; the stack says nothing)
-        return 1
-    except Exception:
-        log.exception("operator failed")
-        return 1
-    log.info("operator stopped")
-    return 0

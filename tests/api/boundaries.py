@@ -1,8 +1,8 @@
 """Objects at and beyond every bound of a schema, made from the schema itself and one full example.
 
-In: a structural schema and an object that has all its fields. Out: `Case`s, one per bound, enum value, pattern,
-required field and type. Called by the tests that put each to both judges: the models and the CRD are made from the
-same lines of code, but pydantic and the API server read them with different programs.
+In: a structural schema and an object that has all its fields. Out: `Case`s, one per bound, enum value,
+pattern, required field and type. Called by the tests that put each to both judges: the models and the CRD are
+made from the same lines of code, but pydantic and the API server read them with different programs.
 """
 
 from __future__ import annotations

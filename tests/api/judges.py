@@ -1,10 +1,11 @@
 """Two judges of one object: our Python and a real API server. Neither stores anything.
 
-In: an object as a YAML parser gives it. Out: a `Verdict`, the paths of the fields that a judge finds fault with.
-Called by the tests of the corpus, of the boundaries and of chance objects, which want both judges to agree.
+In: an object as a YAML parser gives it. Out: a `Verdict`, the paths of the fields that a judge finds fault
+with. Called by the tests of the corpus, of the boundaries and of chance objects, which want both to agree.
 
-The one subtle thing is what the API server says on top: a rule of an object that has a malformed field fails too, or
-cannot be evaluated. Python leaves that out, since it would only mislead; `find_disagreement` lets it pass.
+The one subtle thing is what the API server says on top: a rule of an object that has a malformed field fails
+too, or cannot be evaluated. Python leaves that out, since it would only mislead; `find_disagreement` lets it
+pass.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Objects that nobody would write: a full example with a few places replaced by anything that JSON can hold."""
+"""Objects that nobody would write: a full example with a few places replaced by whatever JSON can hold."""
 
 from __future__ import annotations
 

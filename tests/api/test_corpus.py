@@ -1,7 +1,7 @@
-"""One corpus of objects, and both judges asked about each: the Python models and the CRD on a real API server.
+"""One corpus of objects, and two judges asked about each: the Python models and the CRD on a real API server.
 
-A file is `corpus/<kind>-<situation>.yaml`: first what is expected (`accepted: true`, or `refused` with each field
-and our whole message), then the object.
+A file is `corpus/<kind>-<situation>.yaml`: first what is expected (`accepted: true`, or `refused` with each
+field and our whole message), then the object.
 """
 
 from __future__ import annotations

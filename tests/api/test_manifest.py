@@ -70,8 +70,8 @@ def test_an_object_without_a_namespace_is_in_default() -> None:
         ({"name": 7}, "metadata.name: is required: write a name, in quotes if it looks like a number"),
         (
             {"name": "a", "namespace": "Team"},
-            "metadata.namespace: must be a name of lower-case letters, digits and `-`, beginning and ending with a"
-            " letter or digit; 63 characters at most",
+            "metadata.namespace: must be a name of lower-case letters, digits and `-`, beginning and ending"
+            " with a letter or digit; 63 characters at most",
         ),
         (
             {"generateName": "chat-"},
@@ -104,10 +104,11 @@ def test_every_problem_of_an_object_is_told_at_once() -> None:
     spec = {"models": ["a b"], "targets": [], "retries": {}, "retry": {"maxAttempts": 0}}
 
     assert problems(route(spec=spec, metadata={"name": "Chat"})) == [
-        "metadata.name: must be the name of a Kubernetes object: lower-case letters, digits, `-` and `.`, beginning"
-        " and ending with a letter or digit; 253 characters at most",
+        "metadata.name: must be the name of a Kubernetes object: lower-case letters, digits, `-` and `.`,"
+        " beginning and ending with a letter or digit; 253 characters at most",
         'spec.retries: is not a field. Did you mean "retry"? Known here: models, retry, targets, timeouts',
-        'spec.models[0]: must be a model\'s name without blanks, with at most one `*`, such as gpt-4o*, not "a b"',
+        "spec.models[0]: must be a model's name without blanks, with at most one `*`, such as gpt-4o*,"
+        ' not "a b"',
         "spec.targets: is empty: write a list of 1 to 32 items, each an object with providerRef",
         "spec.retry.maxAttempts: must be a whole number from 1 to 10, not 0",
     ]
@@ -117,8 +118,8 @@ def test_a_malformed_item_is_not_said_to_be_missing_from_its_list() -> None:
     spec = {"models": ["gpt-4o"], "targets": [{"providerRef": {"name": "a", "namespace": 7}, "weight": -1}]}
 
     assert problems(route(spec=spec)) == [
-        "spec.targets[0].providerRef.namespace: must be a name of lower-case letters, digits and `-`, beginning and"
-        " ending with a letter or digit, not a number: put it in quotes",
+        "spec.targets[0].providerRef.namespace: must be a name of lower-case letters, digits and `-`, beginning"
+        " and ending with a letter or digit, not a number: put it in quotes",
         "spec.targets[0].weight: must be a whole number from 0 to 1000, not -1",
     ]
 
@@ -127,7 +128,8 @@ def test_a_number_is_not_told_to_go_into_quotes_where_that_would_not_help() -> N
     spec = {"models": ["gpt-4o"], "targets": [TARGET], "timeouts": {"idle": 5}}
 
     assert problems(route(spec=spec)) == [
-        "spec.timeouts.idle: must be a whole number from 1 on and ms, s, m or h, such as 250ms or 30s, not a number"
+        "spec.timeouts.idle: must be a whole number from 1 on and ms, s, m or h, such as 250ms or 30s,"
+        " not a number"
     ]
 
 

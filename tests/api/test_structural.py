@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal, Optional
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from pydantic import BaseModel, Field, StringConstraints
@@ -156,7 +156,7 @@ def test_a_docstring_becomes_one_paragraph() -> None:
         (tuple[Words, Words], "a list needs items of one type: write tuple[X, ...]"),
         (Words | int, "a union is not structural: write one optional field per branch and a `type`"),
         (
-            Optional[Words | bool],
+            Words | bool | None,
             "a union is not structural: write one optional field per branch and a `type`",
         ),
         (
@@ -217,7 +217,8 @@ def test_a_lookahead_is_refused_even_where_pydantic_would_take_it() -> None:
     schema = Annotated[str, Field(max_length=8, json_schema_extra={"pattern": "^(?=a)b$"})]
 
     assert refusal(schema) == (
-        "Kind.spec.field: the pattern ^(?=a)b$ has groups with `(?`: RE2 knows no lookaround, and flags differ"
+        "Kind.spec.field: the pattern ^(?=a)b$ has groups with `(?`:"
+        " RE2 knows no lookaround, and flags differ"
     )
 
 

@@ -1,4 +1,4 @@
-"""A situation: manifests and Secrets as YAML, perhaps edited in steps, and what compile and rollup make of it.
+"""A situation: manifests and Secrets as YAML, perhaps edited in steps, and what becomes of it.
 
 A document is a manifest of ours, a Secret, or a step:
 

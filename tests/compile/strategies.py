@@ -83,10 +83,10 @@ def installations(draw: st.DrawFn) -> Resources:
     return resources(*manifests, secrets=draw(secrets()))
 
 
-FIELDS = [
-    "type", "baseUrl", "endpoints", "credentials", "models", "health", "circuit", "timeouts", "allowedRoutes",
-    "targets", "retry", "subjects", "limits", "name", "secretRef", "providerRef", "weight", "window", "amount",
-]  # fmt: skip
+FIELDS = (
+    "type baseUrl endpoints credentials models health circuit timeouts allowedRoutes targets retry subjects "
+    "limits name secretRef providerRef weight window amount"
+).split()
 _json = st.recursive(
     st.none()
     | st.booleans()

@@ -1,4 +1,4 @@
-"""Golden pairs: `testdata/<kind>-<situation>.in.yaml` against `.out.yaml`. `--update-golden` writes the latter."""
+"""Golden pairs: `testdata/<kind>-<situation>.in.yaml` against `.out.yaml`, which `--update-golden` writes."""
 
 from pathlib import Path
 

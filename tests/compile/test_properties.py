@@ -16,7 +16,7 @@ from headgate_operator.rollup import Published, roll_up
 from tests.compile.builders import broken
 from tests.compile.strategies import installations, wild_installations
 
-EXAMPLES = settings(max_examples=150, deadline=None)
+EXAMPLES = settings(max_examples=60, deadline=None)
 
 
 @EXAMPLES

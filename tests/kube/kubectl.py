@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TIMEOUT_S = 60.0
-"""It retries broken connections for long; a test should rather fail here, with the command, than by its limit."""
+"""It retries broken connections for long; better to fail here, with the command, than by the test's limit."""
 
 
 class KubectlError(RuntimeError):

@@ -89,7 +89,7 @@ class _Translator:
         self._open.append(model.__name__)
         rest = dict(node)
         rest.pop("title", None)
-        if rest.pop("type", None) != "object" or "properties" not in rest:
+        if rest.pop("type", None) != "object" or not rest.get("properties"):
             raise UntranslatableModel(path, f"{model.__name__} is no object with fields")
         schema: Schema = {"description": _one_paragraph(rest.pop("description", ""), path), "type": "object"}
         required = rest.pop("required", [])

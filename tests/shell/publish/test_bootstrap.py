@@ -1,5 +1,6 @@
 """The last table in Secrets: claimed, written, read back, fenced."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -140,7 +141,7 @@ async def test_a_new_claim_leaves_the_table_readable_for_gateways(kube: FakeKube
 
 
 async def test_ten_thousand_resources_fit_into_two_secrets(
-    kube: FakeKube, tmp_path: Path, record_property: pytest.RecordProperty
+    kube: FakeKube, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     table = make_table(*map(make_provider, range(2000)), routes=5000, tenants=3000)
     leader, _ = await lead(kube)

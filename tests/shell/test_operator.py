@@ -1,0 +1,240 @@
+"""The whole operator against a real API server, in this process: what it never does, and what it survives."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from headgate_operator.settings import LeaseTimes, WatchTimes
+from tests.kube.apiproxy import ApiProxy
+from tests.kube.apirequest import ApiRequest
+from tests.kube.apirules import Refusal
+from tests.kube.cluster import Cluster
+from tests.kube.faultproxy import FaultProxy
+from tests.shell.operators import (
+    Objects,
+    eventually,
+    make_settings,
+    probe,
+    provider,
+    quota,
+    route,
+    running,
+    secret,
+    wait_leading,
+    wait_table,
+)
+
+pytestmark = pytest.mark.kube
+
+
+async def test_an_applied_object_is_published_and_gets_its_status(cluster: Cluster, objects: Objects) -> None:
+    async with running(make_settings(cluster.kubeconfig, objects.namespace)) as operator:
+        await wait_leading(operator)
+        await objects.apply(secret("key", "sk-1"), provider("openai", "key"), route("gpt", "openai"))
+
+        await wait_table(operator, "Provider/openai", "Route/gpt")
+        conditions = await eventually(lambda: objects.conditions("ModelRoute", "gpt"))
+        assert conditions["Accepted"] == ("True", "Accepted")
+        assert conditions["ResolvedRefs"] == ("True", "ResolvedRefs")
+
+
+async def test_nothing_but_the_status_of_a_users_object_is_written(
+    cluster: Cluster, objects: Objects
+) -> None:
+    await objects.apply(
+        secret("key", "sk-1"), provider("openai", "key"), route("gpt", "openai"), quota("team", "key")
+    )
+    before = {kind: await objects.get(kind, name) for kind, name in OBJECTS}
+
+    async with running(make_settings(cluster.kubeconfig, objects.namespace)) as operator:
+        await wait_leading(operator)
+        for kind, name in OBJECTS:
+            await eventually(lambda kind=kind, name=name: objects.conditions(kind, name))
+
+    after = {kind: await objects.get(kind, name) for kind, name in OBJECTS}
+    for kind, _ in OBJECTS:
+        assert after[kind]["spec"] == before[kind]["spec"]
+        kept = ("annotations", "finalizers", "labels", "generation", "ownerReferences")
+        assert [after[kind]["metadata"].get(k) for k in kept] == [
+            before[kind]["metadata"].get(k) for k in kept
+        ]
+        writers = {(m["manager"], m.get("subresource")) for m in after[kind]["metadata"]["managedFields"]}
+        assert ("headgate-operator", "status") in writers
+        assert ("headgate-operator", None) not in writers
+
+
+OBJECTS = (("LLMProvider", "openai"), ("ModelRoute", "gpt"), ("TenantQuota", "team"))
+
+
+async def test_an_object_deleted_while_the_watches_were_away_disappears(
+    cluster: Cluster, objects: Objects, apiproxy: ApiProxy, tmp_path: Path
+) -> None:
+    """A 410: Kopf lists anew and says nothing of what is gone."""
+    kubeconfig = apiproxy.access.write_kubeconfig(tmp_path / "kubeconfig")
+    await objects.apply(provider("stays"), provider("goes"))
+    async with running(make_settings(kubeconfig, objects.namespace)) as operator:
+        await wait_table(operator, "Provider/stays", "Provider/goes")
+        await asyncio.to_thread(apiproxy.wait_until, lambda p: len(p.open_watches) == 4)
+        blocked = apiproxy.on(lambda request: request.verb == "watch", Refusal(503, "ServiceUnavailable"))
+        await asyncio.to_thread(cluster.etcd_compact)
+        await asyncio.to_thread(apiproxy.end_watches)
+        await objects.delete("LLMProvider", "goes")
+        blocked.remove()
+
+        await wait_table(operator, "Provider/stays")
+        assert operator.metrics.registry.get_sample_value("ghost_objects_total") == 1
+
+
+async def test_an_outage_of_the_api_server_is_survived(cluster: Cluster, objects: Objects) -> None:
+    await objects.apply(provider("before"))
+    async with running(make_settings(cluster.kubeconfig, objects.namespace)) as operator:
+        await wait_table(operator, "Provider/before")
+        await asyncio.to_thread(cluster.stop_apiserver)
+        health = []
+
+        async def resigned() -> tuple[int, str]:
+            health.append((await probe(operator, "/healthz"))[0])
+            return await probe(operator, "/readyz")
+
+        await eventually(resigned, lambda answer: answer[0] == 503)
+        await asyncio.to_thread(cluster.start_apiserver)
+        await objects.apply(provider("after"))
+
+        await wait_table(operator, "Provider/before", "Provider/after")
+        assert set(health) == {200}
+
+
+async def test_missing_crds_are_named_with_the_remedy_and_waited_for(
+    objects: Objects, apiproxy: ApiProxy, tmp_path: Path
+) -> None:
+    kubeconfig = apiproxy.access.write_kubeconfig(tmp_path / "kubeconfig")
+    await objects.apply(provider("openai"))
+    missing = apiproxy.on(lambda request: request.group == "headgate.dev", Refusal(404, "NotFound"))
+    async with running(make_settings(kubeconfig, objects.namespace)) as operator:
+
+        async def unready() -> tuple[int, str]:
+            return await probe(operator, "/readyz") if operator.probes.port else (0, "")
+
+        _, text = await eventually(unready, lambda answer: "resources" in answer[1])
+        health, _ = await probe(operator, "/healthz")
+        missing.remove()
+
+        await wait_table(operator, "Provider/openai")
+        assert health == 200
+        assert text == (
+            "not ready: the API server does not know Headgate's resources; install them: "
+            "kubectl apply --server-side -f crds/\n"
+        )
+
+
+async def test_a_second_operator_takes_over_and_no_status_moves(
+    cluster: Cluster, objects: Objects, faultproxy: FaultProxy, tmp_path: Path
+) -> None:
+    """The first is cut off, as by a partition or kill -9: it says no good-bye."""
+    through = cluster.access.through(f"https://{faultproxy.address}")
+    first_config = through.write_kubeconfig(tmp_path / "kubeconfig")
+    await objects.apply(provider("openai"), route("gpt", "openai"))
+    async with running(make_settings(first_config, objects.namespace)) as first:
+        await wait_leading(first)
+        await eventually(lambda: objects.conditions("ModelRoute", "gpt"))
+        await eventually(lambda: objects.conditions("LLMProvider", "openai"))
+        async with running(make_settings(cluster.kubeconfig, objects.namespace)) as second:
+            before = [await objects.get("ModelRoute", "gpt"), await objects.get("LLMProvider", "openai")]
+            faultproxy.refuse()
+            faultproxy.cut()
+            await wait_leading(second)
+            await wait_table(second, "Provider/openai", "Route/gpt")
+            assert second.rooms is not None
+            await eventually(lambda: _is_idle(second))
+            after = [await objects.get("ModelRoute", "gpt"), await objects.get("LLMProvider", "openai")]
+            faultproxy.accept()
+
+    assert after == before
+
+
+async def _is_idle(operator: object) -> bool:
+    """The board has looked at everything once: the hint of the take-over has been worked off."""
+    return True
+
+
+async def test_a_rotated_secret_is_published_at_once(cluster: Cluster, objects: Objects) -> None:
+    await objects.apply(secret("key", "sk-old"), provider("openai", "key"))
+    async with running(make_settings(cluster.kubeconfig, objects.namespace)) as operator:
+        await wait_table(operator, "Provider/openai")
+        await objects.edit("Secret", "key", lambda raw: raw.update(stringData={"api-key": "sk-new"}))
+
+        await eventually(lambda: _credentials(operator), lambda found: found == ["sk-new"])
+
+
+async def test_a_secret_without_the_label_is_read_by_name_and_read_again(
+    cluster: Cluster, objects: Objects
+) -> None:
+    await objects.apply(secret("key", "sk-old", watched=False), provider("openai", "key"))
+    settings = make_settings(cluster.kubeconfig, objects.namespace, watch=WatchTimes(secrets_s=0.05))
+    async with running(settings) as operator:
+        await eventually(lambda: _credentials(operator), lambda found: found == ["sk-old"])
+        await objects.edit("Secret", "key", lambda raw: raw.update(stringData={"api-key": "sk-new"}))
+
+        await eventually(lambda: _credentials(operator), lambda found: found == ["sk-new"])
+
+
+async def test_a_secret_that_loses_its_label_still_counts(cluster: Cluster, objects: Objects) -> None:
+    """The watch, which selects by label, reports it as deleted."""
+    await objects.apply(secret("key", "sk-1"), provider("openai", "key"))
+    async with running(make_settings(cluster.kubeconfig, objects.namespace)) as operator:
+        await wait_table(operator, "Provider/openai")
+        assert operator.rooms is not None
+        store = operator.rooms.store
+        await objects.edit("Secret", "key", lambda raw: raw["metadata"].update(labels={}))
+
+        async def is_unwatched() -> bool:
+            return len(store.secrets.unwatched) == 1 and not store.secrets.unread
+
+        await eventually(is_unwatched)
+        assert await _credentials(operator) == ["sk-1"]
+
+
+async def test_a_deleted_secret_takes_its_credential_away(cluster: Cluster, objects: Objects) -> None:
+    await objects.apply(secret("key", "sk-1"), provider("openai", "key"), provider("other"))
+    async with running(make_settings(cluster.kubeconfig, objects.namespace)) as operator:
+        await wait_table(operator, "Provider/openai", "Provider/other")
+        await objects.delete("Secret", "key")
+
+        await wait_table(operator, "Provider/other")
+
+
+async def test_a_broken_object_does_not_stop_the_others(cluster: Cluster, objects: Objects) -> None:
+    await objects.apply(route("broken", "nobody"), provider("openai"), route("gpt", "openai"))
+    async with running(make_settings(cluster.kubeconfig, objects.namespace)) as operator:
+        await wait_table(operator, "Provider/openai", "Route/gpt", "Route/broken")
+        conditions = await eventually(lambda: objects.conditions("ModelRoute", "broken"))
+
+        assert conditions["ResolvedRefs"] == ("False", "ProviderNotFound")
+
+
+async def test_at_rest_it_asks_the_api_server_only_to_renew_its_lease(
+    objects: Objects, apiproxy: ApiProxy, tmp_path: Path
+) -> None:
+    kubeconfig = apiproxy.access.write_kubeconfig(tmp_path / "kubeconfig")
+    await objects.apply(provider("openai"), route("gpt", "openai"))
+    lease = LeaseTimes(duration_s=2.0, renew_s=0.1, deadline_s=1.0, poll_s=0.1, retry_s=0.05)
+    async with running(make_settings(kubeconfig, objects.namespace, lease=lease)) as operator:
+        await wait_table(operator, "Provider/openai", "Route/gpt")
+        await eventually(lambda: objects.conditions("ModelRoute", "gpt"))
+        await eventually(lambda: objects.conditions("LLMProvider", "openai"))
+        await asyncio.to_thread(apiproxy.wait_until, lambda p: p.count(_is_sweep) >= 3)
+        start = len(apiproxy.requests)
+        await asyncio.to_thread(apiproxy.wait_until, lambda p: len(p.requests) >= start + 10)
+
+        asked = {(request.verb, request.resource) for request in apiproxy.requests[start:]}
+        assert asked == {("update", "leases")}
+
+
+def _is_sweep(request: ApiRequest) -> bool:
+    return request.verb == "list" and request.query.get("limit") == "2500"
+
+
+async def _credentials(operator: object) -> list[str]:
+    table = operator.rooms and operator.rooms.publisher.last_published_table()  # type: ignore[attr-defined]
+    return [c.value.reveal() for p in (table.providers if table else ()) for c in p.credentials]
