@@ -89,6 +89,7 @@ class Watcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
+        self._sessions: list[aiohttp.ClientSession] = []
         kopf.on.login(registry=registry)(self._login)
 
     @property
@@ -133,14 +134,19 @@ class Watcher:
     async def _operate(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        await kopf.operator(
-            registry=self._registry,
-            settings=self._settings,
-            clusterwide=not self._namespaces,
-            namespaces=self._namespaces,
-            standalone=True,  # with peering, a stranger's object called `default` could freeze us
-            stop_flag=self._stop,
-        )
+        try:
+            await kopf.operator(
+                registry=self._registry,
+                settings=self._settings,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                standalone=True,  # with peering, a stranger's object called `default` could freeze us
+                stop_flag=self._stop,
+            )
+        finally:
+            for session in self._sessions:
+                print("SESSION", session.closed, session.connector)
+                await session.close()
 
     def _ask_to_stop(self) -> None:
         if self._loop is not None and self._stop is not None and not self._loop.is_closed():
@@ -155,6 +161,7 @@ class Watcher:
             trace_configs=[trace],
             response_class=_tap_responses(self._signs, self._on_answer),
         )
+        self._sessions.append(session)
         return kopf.AiohttpSession(server=self._connection.server, aiohttp_session=session)
 
     async def _authorize(

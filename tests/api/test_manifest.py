@@ -118,8 +118,8 @@ def test_a_malformed_item_is_not_said_to_be_missing_from_its_list() -> None:
     spec = {"models": ["gpt-4o"], "targets": [{"providerRef": {"name": "a", "namespace": 7}, "weight": -1}]}
 
     assert problems(route(spec=spec)) == [
-        "spec.targets[0].providerRef.namespace: must be a name of lower-case letters, digits and `-`, beginning"
-        " and ending with a letter or digit, not a number: put it in quotes",
+        "spec.targets[0].providerRef.namespace: must be a name of lower-case letters, digits and `-`,"
+        " beginning and ending with a letter or digit, not a number: put it in quotes",
         "spec.targets[0].weight: must be a whole number from 0 to 1000, not -1",
     ]
 

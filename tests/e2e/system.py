@@ -190,6 +190,11 @@ class System:
             namespace,
         )
 
+    def wait_gateways(self, kind: str, name: str, namespace: str, text: str) -> None:
+        """Until the status says `n/m`. A count that changed alone is written within ten seconds, not at once."""
+        wanted = f"--for=jsonpath={{.status.gateways}}={text}"
+        self.cluster.kubectl("wait", wanted, "--timeout=30s", f"{kind}/{name}", "-n", namespace)
+
 
 def free_port() -> int:
     with socket.socket() as probe:

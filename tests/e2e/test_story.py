@@ -29,6 +29,7 @@ def gateways(system: System) -> Iterator[tuple[Gateway, Gateway]]:
                 system.cluster.kubectl("apply", "-n", "default", "-f", "-", stdin=manifest)
             for kind, name in (("llmprovider", "local"), ("modelroute", "chat"), ("tenantquota", "team")):
                 system.wait_condition(kind, name, "default")
+                system.wait_gateways(kind, name, "default", "2/2")
             first.wait_serving()
             second.wait_serving()
             yield first, second

@@ -95,7 +95,7 @@ class Bootstrap:
         while True:
             try:
                 return await self._try_claim(epoch_floor)
-            except (Conflict, NotFound, Deposed):
+            except (Conflict, NotFound):
                 if attempt == ATTEMPTS:
                     raise
                 attempt += 1
@@ -153,7 +153,7 @@ class Bootstrap:
         made = await self._store.ensure_secret(self._namespace, _secret_name(i), lambda: data, LABELS)
         if dict(made.data) != data:
             if i == 0:
-                raise Deposed("another leader has made the bootstrap at the same moment")
+                raise Conflict(f"{_secret_name(0)}: somebody has just made it", status=409, retryable=True)
             made = await self._store.replace_secret(made, data)
         self._secrets[i] = made
 

@@ -29,7 +29,7 @@ class BootstrapWriter:
         bootstrap: Bootstrap,
         metrics: PublishMetrics,
         interval_s: float,
-        on_deposed: Callable[[Deposed], None],
+        on_deposed: Callable[[], None],
     ) -> None:
         self._bootstrap = bootstrap
         self._metrics = metrics
@@ -51,7 +51,7 @@ class BootstrapWriter:
                 await self._write()
             except Deposed as error:
                 log.warning("bootstrap belongs to another leader", error=str(error))
-                self._on_deposed(error)
+                self._on_deposed()
                 return
             except TooLarge as error:
                 self._metrics.bootstrap_too_large.set(1)

@@ -19,7 +19,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from gateway_runtime.contract.table import RoutingTable
-from headgate_operator.publish.bootstrap import Bootstrap, Deposed
+from headgate_operator.publish.bootstrap import Bootstrap
 from headgate_operator.publish.bootstrap_writer import INTERVAL_S, BootstrapWriter
 from headgate_operator.publish.callers import Callers, TokenReviewer
 from headgate_operator.publish.certificates import Certificates
@@ -65,7 +65,6 @@ class Publisher:
         self._recovered: RoutingTable | None = None
         self._rotation: asyncio.Task[None] | None = None
         self._writing: asyncio.Task[None] | None = None
-        self._deposed: Deposed | None = None
 
     @property
     def port(self) -> int:
@@ -78,11 +77,7 @@ class Publisher:
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended a task that should never end, or that another replica took over while we held the Lease.
-        Only a restart helps; the liveness probe asks.
-        """
-        if self._deposed is not None:
-            return self._deposed
+        """What ended a task of ours that should never end: a bug. The liveness probe asks."""
         for task in (self._rotation, self._writing):
             if task is not None and task.done() and not task.cancelled() and (error := task.exception()):
                 return error
@@ -121,9 +116,9 @@ class Publisher:
         self.resign()
         bootstrap = Bootstrap(self._kube, self._settings.own_namespace, claim=uuid.uuid4().hex)
         claimed = await bootstrap.claim(epoch_floor)
-        writer = BootstrapWriter(bootstrap, self._metrics, self._bootstrap_interval_s, self._end_deposed)
+        writer = BootstrapWriter(bootstrap, self._metrics, self._bootstrap_interval_s, self.resign)
         clock = self._clock or asyncio.get_running_loop()
-        self._recovered, self._deposed = claimed.table, None
+        self._recovered = claimed.table
         self._term = Term(claimed, clock, self._metrics, self._on_change, writer.refresh)
         self._writing = asyncio.create_task(writer.run(), name="bootstrap writer")
         log.info("publishing begins", epoch=claimed.epoch, gateways_before=len(claimed.roster))
@@ -138,10 +133,6 @@ class Publisher:
         if self._writing is not None and self._writing is not asyncio.current_task():
             self._writing.cancel()
         log.info("publishing ends")
-
-    def _end_deposed(self, reason: Deposed) -> None:
-        self._deposed = reason
-        self.resign()
 
     def publish(self, table: RoutingTable, *, shrink_confirmed: bool) -> Published | None:
         """What is published now: a new version, or the old one when nothing has changed. None outside a term.

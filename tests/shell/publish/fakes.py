@@ -1,7 +1,9 @@
 """Stand-ins at the border: a Kubernetes API of two verbs' worth, a clock that tests turn, tokens, tables."""
 
 import base64
+import hashlib
 import json
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -145,14 +147,19 @@ def make_token(*, aud: object = (AUDIENCE,), exp: float | None = FAR_S, jti: str
     return f"e30.{payload}.c2ln"
 
 
+def make_uid(kind: int, i: int) -> str:
+    """As random as Kubernetes' own, so that sizes are honest."""
+    return str(uuid.UUID(hashlib.sha256(f"{kind} {i}".encode()).hexdigest()[:32]))
+
+
 def make_provider(i: int, generation: int = 1) -> Provider:
     return Provider(
         id=ProviderId(f"team/p{i:05}"),
-        uid=f"00000000-0000-4000-8000-{i:012x}",
+        uid=make_uid(0, i),
         generation=generation,
         type="openai-compatible",
         endpoints=(Endpoint(id=EndpointId(f"team/p{i:05}/default"), url=f"http://p{i}.team.svc:8000/v1"),),
-        credentials=(Credential(name="main", value=Secret(f"sk-planted-{i * 7919:032x}")),),
+        credentials=(Credential(name="main", value=Secret("sk-planted-" + hashlib.sha256(f"secret {i}".encode()).hexdigest()[:32])),),
         models=(),
         passive_health=True,
         probe=ActiveProbe(path="/models", interval_s=10, timeout_s=2, unhealthy_after=3, healthy_after=2),
@@ -166,7 +173,7 @@ def make_provider(i: int, generation: int = 1) -> Provider:
 def make_route(i: int, provider: int) -> Route:
     return Route(
         id=RouteId(f"team/r{i:05}"),
-        uid=f"00000000-0000-4000-8001-{i:012x}",
+        uid=make_uid(1, i),
         generation=1,
         namespace="team",
         models=(f"model-{i}",),
@@ -179,10 +186,10 @@ def make_route(i: int, provider: int) -> Route:
 def make_tenant(i: int) -> Tenant:
     return Tenant(
         id=TenantId(f"team/t{i:05}"),
-        uid=f"00000000-0000-4000-8002-{i:012x}",
+        uid=make_uid(2, i),
         generation=1,
         namespace="team",
-        keys=(KeyHash(f"{i * 2654435761:064x}"),),
+        keys=(KeyHash(hashlib.sha256(f"key {i}".encode()).hexdigest()),),
         anonymous=False,
         models=None,
         limits=(Limit(name="minute", amount=100, window_s=60),),
