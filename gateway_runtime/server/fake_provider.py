@@ -34,6 +34,9 @@ _REMEMBERED: Final = 1000
 
 _LARGEST_BODY_BYTES: Final = 64 * 1024 * 1024
 
+_STOP_S: Final = 0.01
+"""What `stop` leaves to requests under way: next to nothing; aiohttp takes 0 for "without end"."""
+
 _log = structlog.get_logger()
 
 
@@ -76,7 +79,7 @@ class FakeProvider:
         app.router.add_put("/_fake/script", self._replace_script)
         app.router.add_get("/_fake/seen", self._show_seen)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.0)
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_STOP_S)
         await runner.setup()
         site = web.TCPSite(runner, host, port, backlog=1024)
         try:

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from gateway_runtime.contract.errors import GatewayError
 from gateway_runtime.providers import openai
@@ -179,6 +179,8 @@ class _Reply:
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
         self.response = web.StreamResponse(status=status, headers=headers)
         self._note_begin(status)
+        if self._request.version < HttpVersion11:
+            self.response.force_close()  # without chunks only the end of the connection ends the stream
         self.begun = True
         await self._or_gone(self.response.prepare(self._request))
 

@@ -83,10 +83,31 @@ def installations(draw: st.DrawFn) -> Resources:
     return resources(*manifests, secrets=draw(secrets()))
 
 
-FIELDS = (
-    "type baseUrl endpoints credentials models health circuit timeouts allowedRoutes targets retry subjects "
-    "limits name secretRef providerRef weight window amount"
-).split()
+FIELDS = [
+    *(
+        "type",
+        "baseUrl",
+        "endpoints",
+        "credentials",
+        "models",
+        "health",
+        "circuit",
+        "timeouts",
+        "allowedRoutes",
+    ),
+    *(
+        "targets",
+        "retry",
+        "subjects",
+        "limits",
+        "name",
+        "secretRef",
+        "providerRef",
+        "weight",
+        "window",
+        "amount",
+    ),
+]
 _json = st.recursive(
     st.none()
     | st.booleans()

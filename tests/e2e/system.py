@@ -96,6 +96,15 @@ class Gateway(Process):
     def table(self) -> dict[str, Any]:
         return fetch_json(f"{self.admin_url}/debug/table")
 
+    def wait_routing(self, *routes: str) -> None:
+        """Until it serves these routes (`namespace/name`) and no others."""
+        self.wait_serving()
+        wait_until(
+            lambda: [route["id"] for route in self.table().get("routes", ())] == sorted(routes),
+            f"{self.name} serves the routes {', '.join(routes)}",
+            explain=self.tail,
+        )
+
 
 class Provider(Process):
     """A fake provider; its script may be changed while it runs."""
@@ -191,7 +200,7 @@ class System:
         )
 
     def wait_gateways(self, kind: str, name: str, namespace: str, text: str) -> None:
-        """Until the status says `n/m`. A count that changed alone is written within ten seconds, not at once."""
+        """Until the status says `n/m`. A count that changed alone is written within ten seconds."""
         wanted = f"--for=jsonpath={{.status.gateways}}={text}"
         self.cluster.kubectl("wait", wanted, "--timeout=30s", f"{kind}/{name}", "-n", namespace)
 

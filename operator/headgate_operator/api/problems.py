@@ -38,9 +38,7 @@ def teach_errors(error: ValidationError, kind: str) -> Iterator[FieldProblem]:
     schema = _spec_schema(kind)
     for item in error.errors(include_url=False):
         location = item["loc"]
-        message = _teach(
-            item["type"], item["input"], item.get("ctx", {}), _schema_at(schema, location), item["msg"]
-        )
+        message = _teach(item["type"], item["input"], item.get("ctx", {}), _schema_at(schema, location))
         if message:
             yield FieldProblem(field_path(location), message)
 
@@ -79,7 +77,7 @@ def _schema_at(schema: Schema, location: Sequence[str | int]) -> Schema:
     return schema
 
 
-def _teach(error_type: str, given: Any, context: Mapping[str, Any], schema: Schema, raw: str) -> str:
+def _teach(error_type: str, given: Any, context: Mapping[str, Any], schema: Schema) -> str:
     """Empty for an error that only follows from another one."""
     expected = _expected(schema)
     match error_type:
@@ -107,9 +105,7 @@ def _teach(error_type: str, given: Any, context: Mapping[str, Any], schema: Sche
             return "" if len(given) >= context["min_length"] else f"is empty: write {expected}"
         case "too_long":
             return f"has {len(given)} items, and at most {context['max_length']} are allowed"
-        case "string_type" | "int_type" | "bool_type" | "tuple_type" | "model_type" | "int_from_float":
-            return _wrong_type(given, schema)
-    return raw  # pydantic's own words are better than none
+    return _wrong_type(given, schema)
 
 
 def _wrong_type(given: Any, schema: Schema) -> str:

@@ -8,6 +8,7 @@ GitOps tools. `structural` says how a model becomes a schema and where defaults 
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,12 +113,12 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m headgate_operator.api.schema", description="Writes the CRDs."
     )
     parser.add_argument("folder", type=Path)
-    folder: Path = parser.parse_args().folder
+    folder: Path = parser.parse_args(arguments).folder
     folder.mkdir(parents=True, exist_ok=True)
     for kind in KINDS.values():
         (folder / f"{kind.plural}.yaml").write_text(render_crd(kind), encoding="utf-8")

@@ -38,12 +38,8 @@ class Finding:
 
 def invalid_fields(manifest: AnyManifest) -> tuple[Finding, ...]:
     """Empty for a manifest that makes sense."""
-    if not isinstance(manifest, BrokenManifest):
-        return ()
-    return tuple(
-        Finding(Code.INVALID_FIELD, problem.path, f"{problem.path}: {problem.message}")
-        for problem in manifest.problems
-    )
+    problems = manifest.problems if isinstance(manifest, BrokenManifest) else ()
+    return tuple(Finding(Code.INVALID_FIELD, p.path, f"{p.path}: {p.message}") for p in problems)
 
 
 def secret_not_found(field: str, namespace: str, name: str, key: str) -> Finding:

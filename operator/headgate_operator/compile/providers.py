@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Final
 
 from gateway_runtime.contract.ids import EndpointId, ProviderId
-from gateway_runtime.contract.secret import Secret
 from gateway_runtime.contract.table import (
     ActiveProbe,
     CircuitPolicy,
@@ -148,11 +147,11 @@ def _read_credentials(
     findings: list[Finding] = []
     for i, credential in enumerate(manifest.spec.credentials):
         field = f"spec.credentials[{i}].secretRef"
-        match read_api_key(credential.secret_ref, manifest.meta.namespace, secrets, field):
-            case Secret() as key:
-                credentials.append(Credential(name=credential.name, value=key))
-            case Finding() as finding:
-                findings.append(finding)
+        key = read_api_key(credential.secret_ref, manifest.meta.namespace, secrets, field)
+        if isinstance(key, Finding):
+            findings.append(key)
+        else:
+            credentials.append(Credential(name=credential.name, value=key))
     return tuple(credentials), tuple(findings)
 
 

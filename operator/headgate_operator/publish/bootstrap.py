@@ -182,10 +182,16 @@ def _parse_table(manifest: Manifest, secrets: Mapping[int, KubeSecret]) -> Routi
     parts = [secrets[i].data.get(_part_key(i), b"") for i in range(manifest.parts) if i in secrets]
     try:
         saved = decode_saved(b"".join(parts))
-        return assemble_table(resource for payload in saved.payloads for resource in parse_bucket(payload))
+        table = assemble_table(resource for payload in saved.payloads for resource in parse_bucket(payload))
     except MalformedTable as error:
         log.warning("bootstrap table ignored", version=str(manifest.version), error=str(error))
         return None
+    if saved.digest != manifest.digest:
+        log.warning(
+            "bootstrap table ignored", version=str(manifest.version), error="parts of another version"
+        )
+        return None
+    return table
 
 
 def _secret_name(i: int) -> str:

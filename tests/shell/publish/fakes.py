@@ -87,12 +87,19 @@ class FakeKube:
         self._answer()
         return self.tokens.get(token)
 
-    def put(self, name: str, data: Mapping[str, bytes], labels: Mapping[str, str] | None = None) -> KubeSecret:
+    def put(
+        self, name: str, data: Mapping[str, bytes], labels: Mapping[str, str] | None = None
+    ) -> KubeSecret:
         self._version += 1
         assert sum(map(len, data.values())) <= 1024 * 1024, "a Secret holds 1 MiB"
         secret = KubeSecret(NAMESPACE, name, str(self._version), dict(data), labels or {})
         self.secrets[name] = secret
         return secret
+
+    def roster(self) -> tuple[str, ...]:
+        """The gateways that the bootstrap remembers."""
+        first = self.secrets["headgate-bootstrap-0"]
+        return tuple(json.loads(first.data["manifest.json"])["roster"])
 
     def admit(self, pod: str | None = None, account: str = ACCOUNT) -> str:
         """A new token of a gateway in `pod`, known to the API server."""
@@ -159,7 +166,12 @@ def make_provider(i: int, generation: int = 1) -> Provider:
         generation=generation,
         type="openai-compatible",
         endpoints=(Endpoint(id=EndpointId(f"team/p{i:05}/default"), url=f"http://p{i}.team.svc:8000/v1"),),
-        credentials=(Credential(name="main", value=Secret("sk-planted-" + hashlib.sha256(f"secret {i}".encode()).hexdigest()[:32])),),
+        credentials=(
+            Credential(
+                name="main",
+                value=Secret("sk-planted-" + hashlib.sha256(f"secret {i}".encode()).hexdigest()[:32]),
+            ),
+        ),
         models=(),
         passive_health=True,
         probe=ActiveProbe(path="/models", interval_s=10, timeout_s=2, unhealthy_after=3, healthy_after=2),
@@ -199,5 +211,9 @@ def make_tenant(i: int) -> Tenant:
 def make_table(*providers: Provider, routes: int = 0, tenants: int = 0) -> RoutingTable:
     resources = [Installation(key_salt=Secret("salt")), *providers]
     return assemble_table(
-        [*resources, *(make_route(i, i % len(providers)) for i in range(routes)), *map(make_tenant, range(tenants))]
+        [
+            *resources,
+            *(make_route(i, i % len(providers)) for i in range(routes)),
+            *map(make_tenant, range(tenants)),
+        ]
     )

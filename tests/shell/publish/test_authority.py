@@ -101,7 +101,9 @@ def test_a_serving_certificate_without_a_name_is_refused() -> None:
 
 
 @given(st.lists(st.integers(min_value=0, max_value=120), min_size=1, max_size=12))
-def test_whenever_it_is_looked_after_what_serves_is_trusted_and_outlived_by_its_signer(days: list[int]) -> None:
+def test_whenever_it_is_looked_after_what_serves_is_trusted_and_outlived_by_its_signer(
+    days: list[int],
+) -> None:
     now, authority = BEGIN, rotate_authority(None, BEGIN)
     for pause in days:
         now += pause * ONE_DAY

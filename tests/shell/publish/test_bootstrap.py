@@ -192,6 +192,16 @@ async def test_a_set_that_is_half_written_is_refused_by_both_sides(kube: FakeKub
     assert claimed == Claimed(epoch=2, roster=ROSTER, table=None)
 
 
+async def test_whole_parts_of_another_version_than_the_manifests_are_refused(kube: FakeKube) -> None:
+    leader, _ = await lead(kube)
+    await leader.write(content_of(SMALL))
+    other = content_of(make_table(make_provider(2))).saved
+    kube.put("headgate-bootstrap-0", {**kube.secrets["headgate-bootstrap-0"].data, "part-000": other})
+    _, claimed = await lead(kube, "second")
+
+    assert claimed.table is None
+
+
 async def test_a_table_that_does_not_fit_leaves_what_was_there(kube: FakeKube) -> None:
     leader, _ = await lead(kube)
     await leader.write(content_of(SMALL))
@@ -221,7 +231,9 @@ async def test_a_leader_that_was_replaced_overwrites_nothing(kube: FakeKube) -> 
     assert decode_saved(kube.secrets["headgate-bootstrap-0"].data["part-000"]).version == newer.version
 
 
-async def test_a_leader_that_was_replaced_while_it_wrote_is_overwritten(kube: FakeKube, tmp_path: Path) -> None:
+async def test_a_leader_that_was_replaced_while_it_wrote_is_overwritten(
+    kube: FakeKube, tmp_path: Path
+) -> None:
     old, _ = await lead(kube)
     await old.write(stretched(content_of(SMALL), 2))
     new, _ = await lead(kube, "second")

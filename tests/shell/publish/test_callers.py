@@ -36,7 +36,9 @@ async def test_a_token_of_no_pod_is_let_in_without_a_name(door: Door) -> None:
     assert await door.knock(door.kube.admit()) == Caller(ACCOUNT, None)
 
 
-async def test_where_gateways_live_in_several_namespaces_the_pod_is_named_with_its_own(kube: FakeKube) -> None:
+async def test_where_gateways_live_in_several_namespaces_the_pod_is_named_with_its_own(
+    kube: FakeKube,
+) -> None:
     door = Door(kube, ACCOUNT, "edge:gateway")
 
     assert await door.knock(kube.admit(pod="gw-1", account="edge:gateway")) == Caller(

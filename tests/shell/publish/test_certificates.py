@@ -79,7 +79,9 @@ def bundle_of(kube: FakeKube) -> bytes:
     return kube.secrets["headgate-ca-bundle"].data["ca.crt"]
 
 
-async def test_what_gateways_mount_holds_the_certificates_and_no_key(kube: FakeKube, replica: Replica) -> None:
+async def test_what_gateways_mount_holds_the_certificates_and_no_key(
+    kube: FakeKube, replica: Replica
+) -> None:
     await replica.certificates.refresh()
 
     assert kube.secrets["headgate-ca-bundle"].data == {"ca.crt": kube.secrets["headgate-ca"].data["ca.crt"]}
@@ -196,7 +198,9 @@ async def test_a_renewed_certificate_is_shown_to_new_connections_and_old_ones_li
     await after.close()
 
 
-async def test_a_gateway_that_trusts_another_authority_does_not_connect(kube: FakeKube, replica: Replica) -> None:
+async def test_a_gateway_that_trusts_another_authority_does_not_connect(
+    kube: FakeKube, replica: Replica
+) -> None:
     await replica.certificates.refresh()
     await replica.listen()
     elsewhere = FakeKube()

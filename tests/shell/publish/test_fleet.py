@@ -67,7 +67,10 @@ def test_a_partial_report_leaves_the_others_as_they_were() -> None:
     changed = fleet.report(GW1, report("b", full=False, circuit="Open"), 11.0)
 
     assert changed == {"b"}
-    assert {key: entry.circuit for key, entry in view_of(fleet).reports.items()} == {"a": "Closed", "b": "Open"}
+    assert {key: entry.circuit for key, entry in view_of(fleet).reports.items()} == {
+        "a": "Closed",
+        "b": "Open",
+    }
 
 
 def test_a_view_that_was_taken_does_not_change_afterwards() -> None:

@@ -26,7 +26,10 @@ def view_of(bench: Bench, gateway: str = "gw-1") -> GatewayView:
 async def refusal(bench: Bench, headers: dict[str, str]) -> tuple[int, object]:
     """Status and body of a plain request."""
     url = f"https://127.0.0.1:{bench.publisher.port}/v1/config"
-    async with aiohttp.ClientSession() as session, session.get(url, ssl=bench.trust(), headers=headers) as answer:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(url, ssl=bench.trust(), headers=headers) as answer,
+    ):
         return answer.status, await answer.json()
 
 
@@ -214,7 +217,9 @@ async def test_a_gateway_that_joins_takes_a_part_of_every_limit(leader: Bench) -
     assert shares == [Share(index=0, gateways=2), Share(index=1, gateways=2)]
 
 
-async def test_the_part_of_a_gateway_that_left_is_kept_for_it_and_then_given_to_the_others(leader: Bench) -> None:
+async def test_the_part_of_a_gateway_that_left_is_kept_for_it_and_then_given_to_the_others(
+    leader: Bench,
+) -> None:
     first, second = ScriptedGateway("gw-1"), ScriptedGateway("gw-2")
     async with leader.dial(second) as two:
         await two.hear_share()
@@ -408,7 +413,10 @@ async def test_a_binary_frame_is_closed_with_the_reason(leader: Bench) -> None:
 async def test_a_gateway_that_hangs_up_without_a_word_leaves_nothing_behind(leader: Bench) -> None:
     headers = {"Authorization": f"Bearer {leader.kube.admit()}"}
     url = f"wss://127.0.0.1:{leader.publisher.port}/v1/config"
-    async with aiohttp.ClientSession() as session, session.ws_connect(url, ssl=leader.trust(), headers=headers):
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(url, ssl=leader.trust(), headers=headers),
+    ):
         pass
 
     assert leader.publisher.views() == ()

@@ -97,9 +97,7 @@ def test_a_later_gateway_lifts_the_epoch_and_the_table_is_published_above() -> N
     versions = started()
 
     assert versions.rise_above(Version(8, 5), "digest")
-    assert published(versions) == Published(
-        Version(9, 1), {"Installation": Version(9, 1), P1: Version(9, 1)}
-    )
+    assert published(versions) == Published(Version(9, 1), {"Installation": Version(9, 1), P1: Version(9, 1)})
 
 
 def test_another_table_under_our_own_version_lifts_the_epoch() -> None:
