@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway_runtime.contract.errors import ErrorCode
@@ -11,7 +12,6 @@ from gateway_runtime.contract.table import Limit, RouteTimeouts
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.server.fake_provider import FakeProvider
 from gateway_runtime.server.upstream import UpstreamAnswer, UpstreamRequest
-from tests.contract.tables import build_target
 from tests.server.rawupstream import answering, raw_upstream, saying
 from tests.server.rig import (
     CHAT,
@@ -43,7 +43,7 @@ def pin(answer: Answer, code: ErrorCode, message: str, param: str | None = None)
     assert answer.headers.get("x-should-retry") == (None if code.value.retry else "false")
 
 
-async def test_no_key(fake: FakeProvider) -> None:
+async def test_a_caller_without_a_key_is_told_how_to_send_one(fake: FakeProvider) -> None:
     async with serving(table(provider(fake.url))) as rig:
         answer = await rig.ask(key=None)
 
@@ -55,7 +55,7 @@ async def test_no_key(fake: FakeProvider) -> None:
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-async def test_an_unknown_key(fake: FakeProvider) -> None:
+async def test_an_unknown_key_is_refused(fake: FakeProvider) -> None:
     async with serving(table(provider(fake.url))) as rig:
         answer = await rig.ask(key="wrong")
 
@@ -67,7 +67,7 @@ async def test_an_unknown_key(fake: FakeProvider) -> None:
     )
 
 
-async def test_an_unknown_model_names_those_that_there_are(fake: FakeProvider) -> None:
+async def test_an_unknown_model_is_answered_with_those_that_the_key_may_use(fake: FakeProvider) -> None:
     async with serving(table(provider(fake.url), routes=[route("gpt", "gpt-mini")])) as rig:
         answer = await rig.ask({**CHAT, "model": "gpt-9"})
 
@@ -79,7 +79,7 @@ async def test_an_unknown_model_names_those_that_there_are(fake: FakeProvider) -
     )
 
 
-async def test_an_unknown_model_among_many(fake: FakeProvider) -> None:
+async def test_a_long_list_of_usable_models_is_cut(fake: FakeProvider) -> None:
     names = [f"m{i:02}" for i in range(23)]
     async with serving(table(provider(fake.url), routes=[route(*names)])) as rig:
         answer = await rig.ask({**CHAT, "model": "gpt-9"})
@@ -93,7 +93,7 @@ async def test_an_unknown_model_among_many(fake: FakeProvider) -> None:
     )
 
 
-async def test_a_model_where_the_key_may_use_none(fake: FakeProvider) -> None:
+async def test_a_key_that_may_use_no_model_is_told_so(fake: FakeProvider) -> None:
     async with serving(table(provider(fake.url), tenants=[tenant(models=[])])) as rig:
         answer = await rig.ask()
 
@@ -106,7 +106,7 @@ async def test_a_model_where_the_key_may_use_none(fake: FakeProvider) -> None:
     )
 
 
-async def test_a_body_that_is_not_json(fake: FakeProvider) -> None:
+async def test_a_body_that_is_not_json_is_refused_with_the_place_of_the_mistake(fake: FakeProvider) -> None:
     async with serving(table(provider(fake.url))) as rig:
         answer = await rig.ask(data=b'{"model": "gpt",}')
 
@@ -117,7 +117,7 @@ async def test_a_body_that_is_not_json(fake: FakeProvider) -> None:
     )
 
 
-async def test_a_body_without_a_model(fake: FakeProvider) -> None:
+async def test_a_body_without_a_model_is_refused_with_an_example(fake: FakeProvider) -> None:
     async with serving(table(provider(fake.url))) as rig:
         answer = await rig.ask({"messages": []})
 
@@ -130,7 +130,7 @@ async def test_a_body_without_a_model(fake: FakeProvider) -> None:
     )
 
 
-async def test_a_spent_limit(fake: FakeProvider) -> None:
+async def test_a_spent_limit_is_429_with_the_time_to_wait(fake: FakeProvider) -> None:
     limits = [Limit(name="rpm", amount=2, window_s=60)]
     async with serving(table(provider(fake.url), tenants=[tenant(limits=limits)])) as rig:
         first, second, third = [await rig.ask() for _ in range(3)]
@@ -149,7 +149,7 @@ async def test_a_spent_limit(fake: FakeProvider) -> None:
     assert fake.seen.requests == 2
 
 
-async def test_an_unknown_path(fake: FakeProvider) -> None:
+async def test_an_unknown_path_is_answered_with_those_that_are_served(fake: FakeProvider) -> None:
     async with serving(table(provider(fake.url))) as rig:
         answer = await rig.ask(path="/v1/completions")
 
@@ -165,7 +165,7 @@ async def test_an_unknown_path(fake: FakeProvider) -> None:
     ("method", "path", "allowed"),
     [("GET", "/v1/chat/completions", "POST"), ("DELETE", "/v1/models/gpt", "GET")],
 )
-async def test_a_wrong_method(fake: FakeProvider, method: str, path: str, allowed: str) -> None:
+async def test_a_wrong_method_is_answered_with_the_right_one(fake: FakeProvider, method: str, path: str, allowed: str) -> None:
     async with serving(table(provider(fake.url))) as rig:
         answer = await rig.ask(method=method, path=path)
 
@@ -173,9 +173,8 @@ async def test_a_wrong_method(fake: FakeProvider, method: str, path: str, allowe
     assert answer.headers["allow"] == allowed
 
 
-async def test_a_route_whose_targets_are_all_gone(fake: FakeProvider) -> None:
-    empty = route(targets=[build_target()])
-    empty = type(empty)(**{**{name: getattr(empty, name) for name in empty.__struct_fields__}, "targets": ()})
+async def test_a_route_whose_targets_are_all_gone_names_who_must_mend_it(fake: FakeProvider) -> None:
+    empty = msgspec.structs.replace(route(), targets=())
     async with serving(table(provider(fake.url), routes=[empty])) as rig:
         answer = await rig.ask()
 
@@ -187,10 +186,8 @@ async def test_a_route_whose_targets_are_all_gone(fake: FakeProvider) -> None:
     )
 
 
-async def test_all_circuits_open() -> None:
-    fragile = CIRCUIT.__class__(
-        consecutive_failures=1, failure_percent=0, min_requests=1, window_s=10, open_s=30
-    )
+async def test_open_circuits_everywhere_are_503_with_the_time_until_the_next_trial() -> None:
+    fragile = msgspec.structs.replace(CIRCUIT, consecutive_failures=1)
     async with serving(table(provider(DEAD_URL, circuit=fragile), routes=[route(max_attempts=1)])) as rig:
         await rig.ask()
         answer = await rig.ask()
@@ -204,7 +201,7 @@ async def test_all_circuits_open() -> None:
     assert answer.headers["retry-after"] == "30"
 
 
-async def test_a_gateway_without_a_table() -> None:
+async def test_a_gateway_without_a_table_says_what_it_waits_for() -> None:
     async with serving() as rig:
         answer = await rig.ask()
 
@@ -216,7 +213,7 @@ async def test_a_gateway_without_a_table() -> None:
     assert answer.headers["retry-after"] == "1"
 
 
-async def test_an_unreachable_provider() -> None:
+async def test_an_unreachable_provider_is_502_after_all_attempts() -> None:
     async with serving(table(provider(DEAD_URL), routes=[route(max_attempts=2)])) as rig:
         answer = await rig.ask()
 
@@ -237,7 +234,7 @@ async def test_an_unreachable_provider() -> None:
         ((b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{",), "the answer was cut off"),
     ],
 )
-async def test_a_provider_that_hangs_up(pieces: tuple[bytes, ...], reason: str) -> None:
+async def test_a_provider_that_hangs_up_is_502(pieces: tuple[bytes, ...], reason: str) -> None:
     async with (
         raw_upstream(saying(*pieces)) as upstream,
         serving(table(provider(upstream.url), routes=[route(max_attempts=1)])) as rig,
@@ -265,7 +262,7 @@ async def test_a_provider_that_refuses_our_credentials_is_not_the_callers_fault(
     )
 
 
-async def test_a_provider_that_wants_a_credential_and_has_none(fake: FakeProvider) -> None:
+async def test_a_provider_that_wants_a_credential_and_has_none_is_named(fake: FakeProvider) -> None:
     fake.script = FakeScript(keys=("another",))
     async with serving(table(provider(fake.url, keys=[]))) as rig:
         answer = await rig.ask()
@@ -278,7 +275,7 @@ async def test_a_provider_that_wants_a_credential_and_has_none(fake: FakeProvide
     )
 
 
-async def test_a_provider_that_keeps_silent(fake: FakeProvider) -> None:
+async def test_a_provider_that_keeps_silent_is_504(fake: FakeProvider) -> None:
     fake.script = FakeScript(latency_s=30)
     hasty = route(max_attempts=1, timeouts=RouteTimeouts(first_token_s=0.03))
     async with serving(table(provider(fake.url), routes=[hasty])) as rig:
@@ -309,7 +306,7 @@ GZIP = "content-type: application/json\r\ncontent-encoding: gzip"
         ),
     ],
 )
-async def test_a_provider_that_answers_nonsense(script: Any, reason: str) -> None:
+async def test_a_provider_that_answers_nonsense_is_502(script: Any, reason: str) -> None:
     async with (
         raw_upstream(script) as upstream,
         serving(table(provider(upstream.url), routes=[route(max_attempts=1)])) as rig,
@@ -334,7 +331,7 @@ class BrokenTransport:
         return
 
 
-async def test_a_bug_of_our_own(fake: FakeProvider, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_bug_of_our_own_is_500_and_leads_to_the_log(fake: FakeProvider, capsys: pytest.CaptureFixture[str]) -> None:
     async with serving(table(provider(fake.url)), transport=BrokenTransport()) as rig:
         answer = await rig.ask()
 
@@ -347,7 +344,7 @@ async def test_a_bug_of_our_own(fake: FakeProvider, capsys: pytest.CaptureFixtur
     assert request_id in capsys.readouterr().out
 
 
-async def test_bytes_that_are_not_http(fake: FakeProvider) -> None:
+async def test_bytes_that_are_not_http_are_answered_in_the_callers_dialect(fake: FakeProvider) -> None:
     async with serving(table(provider(fake.url))) as rig:
         reader, writer = await asyncio.open_connection("127.0.0.1", rig.gateway.port)
         writer.write(b"\x16\x03\x01 this is TLS\r\n\r\n")
@@ -387,7 +384,7 @@ async def test_a_chunked_body_over_the_limit_is_refused_while_it_is_read(fake: F
     assert answer.error["headgate"] == "HG1006"
 
 
-async def test_a_body_whose_encoding_is_a_lie(fake: FakeProvider) -> None:
+async def test_a_body_whose_encoding_is_a_lie_is_refused(fake: FakeProvider) -> None:
     async with serving(table(provider(fake.url))) as rig:
         answer = await rig.ask(data=b"not gzip at all", headers={"content-encoding": "gzip"})
 
