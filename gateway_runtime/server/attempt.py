@@ -8,7 +8,6 @@ The one subtle rule: a stream is passed on up to its last whole event. When it b
 torn event, only the error event after it, and no clean end of the connection.
 """
 
-import asyncio
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
@@ -25,6 +24,7 @@ from gateway_runtime.server.headers import (
     parse_retry_after,
     select_passed,
 )
+from gateway_runtime.server.metrics import Metrics
 from gateway_runtime.server.patience import Patience
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import interrupt_stream
@@ -34,9 +34,6 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """2,048 embeddings of 3,072 dimensions as JSON text are some 60 MB, the largest answer that OpenAI gives."""
 
 MAX_ERROR_BYTES: Final = 1024 * 1024
-
-LINGER_S: Final = 1.0
-"""For the end of a stream's body after its [DONE]. A guess: it mostly comes in the same packet."""
 
 _STREAM_OPENINGS: Final = (b":", b"data", b"event", b"id", b"retry")
 
@@ -72,6 +69,7 @@ class Call(NamedTuple):
     record: Record
     reply: Reply
     transport: Transport
+    metrics: Metrics
     clock: Clock
 
 
@@ -124,6 +122,7 @@ async def make_attempt(
         ended = Ended(Outcome.TIMEOUT, patience.reason(), answered=relay.begun)
     finally:
         state.end(ended.outcome, ended.reason)
+        call.metrics.count_attempt(choice.provider.id, ended.outcome)
         relay.close()
     if relay.begun and ended.outcome is not Outcome.OK:
         await relay.interrupt(ended.reason)
@@ -224,7 +223,7 @@ class _Relay:
         caller waits for neither.
         """
         self._answer = None
-        asyncio.get_running_loop().call_later(LINGER_S, answer.close)
+        answer.linger()
         await self._call.reply.end()
         return Ended(Outcome.OK, answered=True)
 

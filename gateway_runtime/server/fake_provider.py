@@ -1,7 +1,8 @@
 """The fake provider behind a socket: `providers.fake` decides what to answer; this waits, writes and cuts.
 
 In: a FakeScript, which may be replaced while it runs (`.script`, or by `PUT /_fake/script`).
-Out: answers under any prefix (`/v1/chat/completions`, ...), and what was seen (`.seen`, `GET /_fake/seen`).
+Out: answers under any prefix (`/v1/chat/completions`, ...), and what was seen (`.seen`, `GET /_fake/seen`;
+`forget` and `DELETE /_fake/seen` start the counts anew).
 Tests, benches, `headgate fake-provider` and `make run` start it.
 
 The subtle rule: it notices a caller that leaves while it waits or writes, and counts it, since that is how a
@@ -78,6 +79,7 @@ class FakeProvider:
         app = web.Application(client_max_size=_LARGEST_BODY_BYTES)
         app.router.add_put("/_fake/script", self._replace_script)
         app.router.add_get("/_fake/seen", self._show_seen)
+        app.router.add_delete("/_fake/seen", self._forget_seen)
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_STOP_S)
         await runner.setup()
@@ -153,13 +155,16 @@ class FakeProvider:
             self.script = parse_script(await request.read())
         except ValueError as error:
             return web.json_response({"error": {"message": str(error)}}, status=400)
-        self.forget()
-        return web.json_response({})
+        return web.Response(status=204)
 
     async def _show_seen(self, request: web.Request) -> web.Response:
         return web.Response(
             body=msgspec.json.encode(self.seen, enc_hook=list), content_type="application/json"
         )
+
+    async def _forget_seen(self, request: web.Request) -> web.Response:
+        self.forget()
+        return web.Response(status=204)
 
 
 async def run_fake_provider(host: str, port: int, script: FakeScript) -> None:

@@ -98,7 +98,7 @@ async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -
 
     total_s = route.timeouts.total_s
     deadline_s = math.inf if total_s is None else now() + total_s
-    call = Call(facts, body, ask.path, record, reply, room.transport, room.clock)
+    call = Call(facts, body, ask.path, record, reply, room.transport, room.metrics, room.clock)
     refused = RefusedCredentials(room.state.refusals)
     choices: list[Choice] = []
     last: tuple[Choice, Ended] | None = None
@@ -120,7 +120,6 @@ async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -
         timeouts = choose_timeouts(route, choice.provider)
         secret = None if credential is None else credential.value
         ended = await make_attempt(call, choice, secret, state, timeouts, deadline_s)
-        room.metrics.count_attempt(choice.provider.id, ended.outcome)
         if ended.answered:
             return None
         if ended.outcome is Outcome.CALLER_ERROR and ended.passed is not None:

@@ -8,6 +8,7 @@ The one subtle rule: an answer that was read to its end has given its connection
 `close` after that does nothing, and before it closes the connection.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -27,6 +28,9 @@ IDLE_CONNECTION_S: Final = 4.0
 """uvicorn, under most self-hosted models, drops an idle connection after 5 s; a longer wait here would race
 it.
 """
+
+LINGER_S: Final = 1.0
+"""For the end of a stream's body behind its last event. A guess: it mostly comes in the same packet."""
 
 MAX_HEADER_BYTES: Final = 32 * 1024
 """Providers behind CDNs send cookies and policies; aiohttp's 8 KiB has been too little for some."""
@@ -59,6 +63,11 @@ class UpstreamAnswer(Protocol):
         off before.
         """
 
+    def linger(self) -> None:
+        """What is left matters to nobody. If it is only the end of the body, and that comes soon, then the
+        connection can be used again; otherwise it is closed. Nobody waits for it.
+        """
+
     def close(self) -> None:
         """Gives up what was not read. May be called again."""
 
@@ -87,6 +96,7 @@ class AiohttpTransport:
             skip_auto_headers=("User-Agent", "Accept-Encoding", "Content-Type"),
             trace_configs=[_build_trace()],
         )
+        self._lingering: set[_AiohttpAnswer] = set()
 
     async def send(self, request: UpstreamRequest, connected: Callable[[], None]) -> UpstreamAnswer:
         with _map_errors(request.connect_s):
@@ -99,17 +109,20 @@ class AiohttpTransport:
                 timeout=aiohttp.ClientTimeout(total=None, connect=request.connect_s),
                 trace_request_ctx=connected,
             )
-        return _AiohttpAnswer(response)
+        return _AiohttpAnswer(response, self._lingering)
 
     async def close(self) -> None:
+        for answer in tuple(self._lingering):
+            answer.close()
         await self._session.close()
 
 
 class _AiohttpAnswer:
-    __slots__ = ("_response", "headers", "status")
+    __slots__ = ("_lingering", "_response", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, lingering: "set[_AiohttpAnswer]") -> None:
         self._response = response
+        self._lingering = lingering
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
@@ -117,7 +130,13 @@ class _AiohttpAnswer:
         with _map_errors(connect_s=0):
             return await self._response.content.readany()
 
+    def linger(self) -> None:
+        if self._response.connection is not None:
+            self._lingering.add(self)
+            asyncio.get_running_loop().call_later(LINGER_S, self.close)
+
     def close(self) -> None:
+        self._lingering.discard(self)
         self._response.close()
 
 

@@ -48,9 +48,9 @@ def chance_objects(draw: st.DrawFn) -> dict[str, Any]:
     changed: dict[str, Any] = copy.deepcopy(draw(st.sampled_from(FULL)))
     for _ in range(draw(st.integers(1, 3))):
         *outer, last = draw(st.sampled_from(list(places(changed["spec"], ("spec",)))))
-        owner = changed
+        owner: Any = changed
         for step in outer:
-            owner = owner[step]  # type: ignore[index]
+            owner = owner[step]
         if draw(st.booleans()):
             owner[last] = draw(anything)
         elif isinstance(owner, dict):

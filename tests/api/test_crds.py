@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import yaml
+from pydantic import Field
 
 from headgate_operator.api.kinds import API_VERSION, KINDS, Kind
-from headgate_operator.api.schema import MAX_BYTES, build_crd, render_crd
+from headgate_operator.api.model import ApiModel
+from headgate_operator.api.schema import MAX_BYTES, build_crd, main, render_crd
+from headgate_operator.api.structural import UntranslatableModel
 from tests.kube.access import ApiError
 from tests.kube.cluster import Cluster
 from tests.kube.kubectl import KubectlError
@@ -39,12 +42,12 @@ def apply(
     cluster: Cluster,
     kind: Kind,
     namespace: str,
-    body: Mapping[str, Any],
+    body: dict[str, Any],
     manager: str = "git",
     below: str = "",
 ) -> dict[str, Any]:
     """Server-side apply; the stored object. `below`: `/status`, or nothing for the rest."""
-    whole = {"apiVersion": API_VERSION, "kind": kind.name, "metadata": {"name": NAME}} | body
+    whole: dict[str, Any] = {"apiVersion": API_VERSION, "kind": kind.name, "metadata": {"name": NAME}} | body
     with cluster.access.connect() as api:
         return api.json("PATCH", f"{path_of(kind, namespace)}{below}?fieldManager={manager}", whole, APPLY)
 
@@ -74,6 +77,23 @@ def test_the_files_are_what_the_models_say(kind: Kind) -> None:
 
 def test_there_is_one_file_per_kind_and_no_other() -> None:
     assert {file.name for file in (ROOT / "crds").iterdir()} == {f"{k.plural}.yaml" for k in KINDS.values()}
+
+
+def test_the_command_writes_them(tmp_path: Path) -> None:
+    main([str(tmp_path / "new")])
+
+    written = {file.name: file.read_text() for file in (tmp_path / "new").iterdir()}
+    assert written == {f"{kind.plural}.yaml": render_crd(kind) for kind in KINDS.values()}
+
+
+def test_a_crd_that_kubectl_could_not_apply_is_refused() -> None:
+    class Chatty(ApiModel):
+        """A spec."""
+
+        field: Annotated[bool, Field(description="word " * 60_000)]
+
+    with pytest.raises(UntranslatableModel, match="LLMProvider: the CRD is too large for `kubectl apply`"):
+        render_crd(KINDS["LLMProvider"]._replace(spec=Chatty))
 
 
 @EACH_KIND

@@ -39,7 +39,7 @@ def test_a_good_object_becomes_a_spec_with_its_defaults() -> None:
 
     assert isinstance(parsed, Manifest)
     assert isinstance(parsed.spec, ModelRouteSpec)
-    assert str(parsed.meta) == "ModelRoute team-a/chat"
+    assert (str(parsed.meta), parsed.meta.id) == ("ModelRoute team-a/chat", "team-a/chat")
     assert (parsed.spec.targets[0].weight, parsed.spec.retry.max_attempts) == (1, 3)
 
 

@@ -7,6 +7,7 @@ import pytest
 from gateway_runtime.contract.codec import build_snapshot
 from gateway_runtime.contract.keys import hash_key
 from gateway_runtime.contract.secret import Secret
+from headgate_operator.api.reasons import Code
 from headgate_operator.compile import Compiled, compile_resources
 from headgate_operator.compile.resources import Resources
 from tests.compile.builders import SALT, broken, provider, quota, resources, route
@@ -187,6 +188,22 @@ def test_what_a_replica_saw_itself_goes_before_what_was_published(before: Resour
     new = compile_resources(after, seen, last_good=published)
 
     assert new.table.providers[1].endpoints[0].url == "http://new/v1"
+
+
+def test_a_target_is_judged_by_the_models_that_are_left_to_its_route() -> None:
+    """Else it would be dropped, or not, depending on whether the lost ones are still known after a restart."""
+    lists = provider("team-a/lists", spec={"models": [{"name": "m0"}]})
+    old = route("team-a/old", ["*"], ["lists"])
+    late = route("team-a/late", ["*", "m1"], ["lists"], created="2026-02-01T00:00:00Z")
+    compiled = compile_resources(resources(lists, old, late))
+    finding = compiled.verdicts["ModelRoute/team-a/late"].findings[1]
+
+    assert compiled.table.routes[0].targets == ()
+    assert finding.code is Code.MODEL_NOT_FOUND
+    assert (
+        compile_resources(resources(lists, old, broken(late)), last_good=compiled.table).table
+        == compiled.table
+    )
 
 
 def test_the_codec_encodes_only_what_changed(before: Resources) -> None:

@@ -25,7 +25,7 @@ def build_many() -> Resources:
 
 
 def fastest(times: int, compile_once: Callable[[], Compiled]) -> float:
-    """Seconds of the fastest run, without garbage collector and coverage, whose turns say nothing about us."""
+    """Seconds of the fastest run, without the garbage collector and the tracer of a coverage run."""
     tracer = sys.gettrace()
     sys.settrace(None)
     gc.disable()

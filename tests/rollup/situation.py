@@ -45,7 +45,7 @@ def route_verdict(
     findings: Sequence[Finding] = (),
     generation: int = 3,
 ) -> Verdict:
-    """ModelRoute team-a/chat with resolved targets at these providers, and perhaps more that do not resolve."""
+    """ModelRoute team-a/chat with targets at these providers, and perhaps more that do not resolve."""
     return Verdict(
         meta=Meta(EARLIER, "team-a", "chat", "ModelRoute", "uid", generation),
         findings=tuple(findings),

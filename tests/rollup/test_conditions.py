@@ -1,5 +1,7 @@
 """Each condition of a status: when it is what, for which reason, and in which words."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -43,7 +45,7 @@ class Case(NamedTuple):
     gateways: tuple[GatewayView, ...]
     kind: str
     expected: tuple[str, Reason, str]
-    more: dict[str, Any] = {}
+    more: Mapping[str, Any] = MappingProxyType({})
 
 
 INVALID = invalid(provider_verdict())
@@ -96,8 +98,8 @@ ACCEPTED = [
         (
             "False",
             Reason.CONFLICTED,
-            'HG0301 ModelRoute team-a/chat: model "gpt-4o" is served by ModelRoute team-a/elder, which is older. '
-            "Remove it from one of the two routes. The rest of it serves",
+            'HG0301 ModelRoute team-a/chat: model "gpt-4o" is served by ModelRoute team-a/elder, '
+            "which is older. Remove it from one of the two routes. The rest of it serves",
         ),
     ),
     Case(
@@ -108,9 +110,9 @@ ACCEPTED = [
         (
             "False",
             Reason.CONFLICTED,
-            'HG0302 TenantQuota team-a/all: subject "ci" has an API key that belongs to ModelRoute team-a/elder, '
-            "which is older. Give the subject a key of its own, or remove it from one of the two quotas. "
-            "The rest of it serves",
+            'HG0302 TenantQuota team-a/all: subject "ci" has an API key that belongs to ModelRoute '
+            "team-a/elder, which is older. Give the subject a key of its own, or remove it from one of the "
+            "two quotas. The rest of it serves",
         ),
     ),
     Case(
@@ -125,7 +127,8 @@ ACCEPTED = [
             Reason.INVALID,
             "HG0101 LLMProvider team-a/openai: f: 0. HG0101 LLMProvider team-a/openai: f: 1. "
             "HG0101 LLMProvider team-a/openai: f: 2. HG0101 LLMProvider team-a/openai: f: 3. "
-            "HG0101 LLMProvider team-a/openai: f: 4. 2 more of the same kind. Until then nothing of it serves",
+            "HG0101 LLMProvider team-a/openai: f: 4. 2 more of the same kind. "
+            "Until then nothing of it serves",
         ),
     ),
 ]
@@ -191,7 +194,8 @@ RESOLVED_REFS = [
             "False",
             Reason.MODEL_NOT_FOUND,
             'HG0205 ModelRoute team-a/chat: target provider "openai" has no model "gpt-5"; models there: '
-            "gpt-4o. Did you mean \"gpt-4o\"? Correct the target's model, or add it to the provider's spec.models",
+            'gpt-4o. Did you mean "gpt-4o"? Correct the target\'s model, or add it to the '
+            "provider's spec.models",
         ),
     ),
     Case(
@@ -204,9 +208,9 @@ RESOLVED_REFS = [
         (
             "False",
             Reason.SECRET_NOT_FOUND,
-            'HG0201 LLMProvider team-a/openai: Secret "openai" not found in namespace team-a: create it with the '
-            'key "api-key", or correct secretRef.name. Secrets x, y are read again only every few minutes: '
-            'label them headgate.dev/watched: "true" for changes at once',
+            'HG0201 LLMProvider team-a/openai: Secret "openai" not found in namespace team-a: create it with '
+            'the key "api-key", or correct secretRef.name. Secrets x, y are read again only every few '
+            'minutes: label them headgate.dev/watched: "true" for changes at once',
         ),
     ),
     Case(
@@ -303,8 +307,8 @@ PROGRAMMED = [
         (
             "False",
             Reason.REFUSED,
-            "1 of 3 gateways runs generation 3; gw-1 refused the table that holds it because of another object; "
-            "waiting for gw-2",
+            "1 of 3 gateways runs generation 3; gw-1 refused the table that holds it because of another "
+            "object; waiting for gw-2",
         ),
     ),
     Case(
@@ -413,7 +417,8 @@ HEALTHY = [
         (
             "True",
             Reason.DEGRADED,
-            "1 of 3 endpoints is in service; not known: b (no request and no probe yet), c (no report within 45 s)",
+            "1 of 3 endpoints is in service; not known: b (no request and no probe yet), "
+            "c (no report within 45 s)",
         ),
     ),
     Case(

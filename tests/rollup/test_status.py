@@ -163,6 +163,12 @@ def test_a_new_leader_knows_nothing_of_a_new_route() -> None:
     assert condition(after, "Healthy")[:2] == ("Unknown", "NoReports")
 
 
+def test_a_new_leader_keeps_a_quotas_gateways() -> None:
+    before = roll(quota_verdict(), GOOD, now=EARLIER)
+
+    assert roll(quota_verdict(), previous=before, settled=False) == before
+
+
 def test_a_new_leader_does_not_wait_to_say_that_nothing_serves() -> None:
     before = roll(quota_verdict(), GOOD, now=EARLIER)
     after = roll(quota_verdict(serving="Nothing"), previous=before, settled=False)

@@ -59,9 +59,7 @@ def provider(
     return msgspec.structs.replace(
         build_provider(name, models=models, credentials=credentials, probe=probe),
         id=ProviderId(f"chat/{name}"),
-        endpoints=tuple(
-            Endpoint(id=EndpointId(f"chat/{name}/e{i}"), url=url) for i, url in enumerate(urls)
-        ),
+        endpoints=tuple(Endpoint(id=EndpointId(f"chat/{name}/e{i}"), url=url) for i, url in enumerate(urls)),
         circuit=circuit,
         timeouts=timeouts,
         passive_health=passive_health,
@@ -86,9 +84,7 @@ def tenant(*, models: Sequence[str] | None = None, limits: Sequence[Limit] = (),
     return build_tenant(hash_key(key, SALT), models=models, limits=limits)
 
 
-def table(
-    *providers: Provider, routes: Sequence[Route] = (), tenants: Sequence[Tenant] = ()
-) -> RoutingTable:
+def table(*providers: Provider, routes: Sequence[Route] = (), tenants: Sequence[Tenant] = ()) -> RoutingTable:
     return build_table(providers=providers, routes=routes or [route()], tenants=tenants or [tenant()])
 
 
@@ -136,7 +132,9 @@ class Rig(NamedTuple):
             sent["authorization"] = f"Bearer {key}"
         if data is None and json is None and method == "POST":
             json = CHAT
-        async with self.session.request(method, self.url + path, json=json, data=data, headers=sent) as answer:
+        async with self.session.request(
+            method, self.url + path, json=json, data=data, headers=sent
+        ) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
     async def look(self, path: str) -> Answer:

@@ -165,7 +165,9 @@ async def test_an_unknown_path_is_answered_with_those_that_are_served(fake: Fake
     ("method", "path", "allowed"),
     [("GET", "/v1/chat/completions", "POST"), ("DELETE", "/v1/models/gpt", "GET")],
 )
-async def test_a_wrong_method_is_answered_with_the_right_one(fake: FakeProvider, method: str, path: str, allowed: str) -> None:
+async def test_a_wrong_method_is_answered_with_the_right_one(
+    fake: FakeProvider, method: str, path: str, allowed: str
+) -> None:
     async with serving(table(provider(fake.url))) as rig:
         answer = await rig.ask(method=method, path=path)
 
@@ -331,7 +333,9 @@ class BrokenTransport:
         return
 
 
-async def test_a_bug_of_our_own_is_500_and_leads_to_the_log(fake: FakeProvider, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_bug_of_our_own_is_500_and_leads_to_the_log(
+    fake: FakeProvider, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with serving(table(provider(fake.url)), transport=BrokenTransport()) as rig:
         answer = await rig.ask()
 

@@ -26,7 +26,12 @@ async def wait_for_circuit(rig: Rig, endpoint: str, circuit: str) -> None:
 
 @pytest.mark.parametrize(
     "script",
-    [FakeScript(failing=True), FakeScript(garbage=True), FakeScript(status=429), FakeScript(cut_after_chunks=1)],
+    [
+        FakeScript(failing=True),
+        FakeScript(garbage=True),
+        FakeScript(status=429),
+        FakeScript(cut_after_chunks=1),
+    ],
 )
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_next_target_answers_when_the_first_cannot(
@@ -87,7 +92,9 @@ async def test_outcomes_do_not_count_where_passive_health_is_off(fake: FakeProvi
 
 async def test_a_trial_has_passed_when_its_stream_begins(fake: FakeProvider) -> None:
     fake.script = FakeScript(failing=True)
-    async with serving(table(provider(fake.url, circuit=QUICK_CIRCUIT), routes=[route(max_attempts=2)])) as rig:
+    async with serving(
+        table(provider(fake.url, circuit=QUICK_CIRCUIT), routes=[route(max_attempts=2)])
+    ) as rig:
         await rig.ask()
         fake.script = FakeScript(tokens_per_s=1)
         await wait_for_circuit(rig, "chat/openai/e0", "HalfOpen")

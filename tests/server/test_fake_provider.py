@@ -99,7 +99,7 @@ async def test_a_cut_stream_breaks_off_in_the_clients_hands(
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
 
-    assert response.status == 200
+    assert (response.status, provider.seen.cancelled) == (200, 0)
 
 
 async def test_a_cut_answer_breaks_off_in_the_clients_hands(
@@ -157,8 +157,8 @@ async def test_another_process_can_replace_the_script_and_ask_what_was_seen(
     async with http.get(f"{control}/seen") as response:
         seen = await response.json()
 
-    assert (replaced, answer, provider.script) == (200, "new", FakeScript(answer="new"))
-    assert (seen["requests"], seen["probes"], seen["cancelled"], seen["under_way"]) == (1, 0, 0, 0)
+    assert (replaced, answer, provider.script) == (204, "new", FakeScript(answer="new"))
+    assert (seen["requests"], seen["probes"], seen["cancelled"], seen["under_way"]) == (2, 0, 0, 0)
     assert seen["latest"][0]["authorization"] == "Bearer sk-test"
 
 
@@ -187,12 +187,13 @@ async def test_a_path_that_no_provider_has_is_404(
 
 
 async def test_forgetting_starts_the_counters_anew(
-    provider: FakeProvider, client: openai.AsyncOpenAI
+    provider: FakeProvider, client: openai.AsyncOpenAI, http: aiohttp.ClientSession
 ) -> None:
     await ask(client)
-    provider.forget()
+    async with http.delete(provider.url.removesuffix("/v1") + "/_fake/seen") as response:
+        status = response.status
 
-    assert provider.seen == Seen()
+    assert (status, provider.seen) == (204, Seen())
 
 
 async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_behind(provider: FakeProvider) -> None:

@@ -1,14 +1,14 @@
 """Checks on the outline of a spec that pydantic does not make: unknown fields, and items that come twice.
 
-In: a model and the plain value it is parsed from. Out: `FieldProblem`s. Called by `manifest`. The API server
-makes the same checks: the first for `fieldValidation=Strict`, the second because lists are maps and sets.
+In: a model and the value it is parsed from. Out: what is wrong. Called by `manifest`. The API server makes
+the same checks: the first for `fieldValidation=Strict`, the second because lists are maps and sets.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from headgate_operator.api.model import ApiModel
 from headgate_operator.api.problems import FieldProblem, nearest
@@ -23,14 +23,14 @@ class UnknownField(NamedTuple):
 
 def find_unknown_fields(model: type[BaseModel], value: object, path: str) -> Iterator[UnknownField]:
     """`value` is the raw one: a null under an unknown name is refused, too."""
-    for field, info, child, child_path in _walk(model, value, path):
-        if info is None:
-            known = [known.alias or name for name, known in model.model_fields.items()]
-            yield unknown_field(f"{path}.", field, known)
-            continue
-        for nested in nested_models(info.annotation):
-            for item, item_path in _items(child, child_path):
-                yield from find_unknown_fields(nested, item, item_path)
+    known = _outline(model)
+    for field, child in _entries(value):
+        outline = known.get(field)
+        if outline is None:
+            yield unknown_field(f"{path}.", str(field), known)
+        elif outline.model is not None:
+            for item, item_path in _items(child, f"{path}.{field}"):
+                yield from find_unknown_fields(outline.model, item, item_path)
 
 
 def unknown_field(prefix: str, field: str, known: Iterable[str]) -> UnknownField:
@@ -44,46 +44,56 @@ def unknown_field(prefix: str, field: str, known: Iterable[str]) -> UnknownField
 
 
 def find_repetitions(model: type[BaseModel], value: object, path: str) -> Iterator[FieldProblem]:
-    for _, info, child, child_path in _walk(model, value, path):
-        if info is None:
+    """`value` is the plain one."""
+    known = _outline(model)
+    for field, child in _entries(value):
+        outline = known.get(field)
+        if outline is None:
             continue
-        nested = next(nested_models(info.annotation), None)
-        if isinstance(child, tuple):
-            yield from _find_twins(child, child_path, info, nested)
-        if nested is not None:
-            for item, item_path in _items(child, child_path):
-                yield from find_repetitions(nested, item, item_path)
+        if isinstance(child, tuple) and (outline.keys or outline.is_set):
+            yield from _find_twins(child, f"{path}.{field}", outline.keys)
+        if outline.model is not None:
+            for item, item_path in _items(child, f"{path}.{field}"):
+                yield from find_repetitions(outline.model, item, item_path)
 
 
-def _find_twins(
-    items: tuple[Any, ...], path: str, info: FieldInfo, model: type[BaseModel] | None
-) -> Iterator[FieldProblem]:
-    keys = model.list_map_keys if model is not None and issubclass(model, ApiModel) else ()
-    extra = info.json_schema_extra
-    is_set = isinstance(extra, dict) and extra.get("x-kubernetes-list-type") == "set"
-    seen: dict[Any, int] = {}
+def _find_twins(items: tuple[Any, ...], path: str, keys: tuple[str, ...]) -> Iterator[FieldProblem]:
+    """Items that are the same, or that have the same `keys` where there are any."""
+    seen: dict[str, int] = {}
     for i, item in enumerate(items):
-        if keys and isinstance(item, Mapping) and all(key in item for key in keys):
-            identity: Any = tuple(repr(item.get(key)) for key in keys)
-        elif is_set and not keys:
-            identity = repr(item)
-        else:
-            continue
-        first = seen.setdefault(identity, i)
+        if keys and not (isinstance(item, Mapping) and all(key in item for key in keys)):
+            continue  # it has another problem, and no identity
+        # As text, since an item may be anything here, also something that has no hash.
+        first = seen.setdefault(repr([item[key] for key in keys] if keys else item), i)
         if first != i:
             same = f"has the same {' and '.join(keys)} as" if keys else "is the same as"
             remedy = "rename or remove one" if keys else "remove one"
             yield FieldProblem(f"{path}[{i}]", f"{same} {path.rpartition('.')[2]}[{first}]: {remedy}")
 
 
-def _walk(
-    model: type[BaseModel], value: object, path: str
-) -> Iterator[tuple[str, FieldInfo | None, Any, str]]:
-    """Each field that is there: its wire name, what the model says of it, its value and its path."""
-    if isinstance(value, Mapping):
-        fields = {info.alias or name: info for name, info in model.model_fields.items()}
-        for field, child in value.items():
-            yield str(field), fields.get(field), child, f"{path}.{field}"
+class _FieldOutline(NamedTuple):
+    model: type[BaseModel] | None
+    """Inside the field, itself or as the items of its list."""
+    keys: tuple[str, ...]
+    """List-map keys of the items."""
+    is_set: bool
+
+
+@cache
+def _outline(model: type[BaseModel]) -> Mapping[str, _FieldOutline]:
+    """By wire name. Kept, since looking through annotations took longer than all the rest of parsing."""
+    outlines = {}
+    for name, info in model.model_fields.items():
+        nested = next(nested_models(info.annotation), None)
+        keys = nested.list_map_keys if nested is not None and issubclass(nested, ApiModel) else ()
+        extra = info.json_schema_extra
+        is_set = isinstance(extra, dict) and extra.get("x-kubernetes-list-type") == "set"
+        outlines[info.alias or name] = _FieldOutline(nested, keys, is_set)
+    return outlines
+
+
+def _entries(value: object) -> Iterable[tuple[Any, Any]]:
+    return value.items() if isinstance(value, Mapping) else ()
 
 
 def _items(value: Any, path: str) -> Iterator[tuple[Any, str]]:

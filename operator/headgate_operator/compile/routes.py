@@ -127,9 +127,9 @@ def _compile_route(
     behind: Behind,
     neighbours: Neighbours,
 ) -> RouteEntry:
-    resolved = resolve_targets(wanted, behind, neighbours)
     taken = {model for model, _ in lost}
     models = tuple(model for model in wanted.models if model not in taken)
+    resolved = resolve_targets(wanted, models or wanted.models, behind, neighbours)
     resource: Route | None = None
     if models:
         resource = keep_equal(structs.replace(wanted, models=models, targets=resolved.live), wanted)

@@ -46,12 +46,15 @@ class Neighbours:
         return {namespace: tuple(sorted(found)) for namespace, found in names.items()}
 
 
-def resolve_targets(route: Route, behind: Behind, neighbours: Neighbours) -> ResolvedTargets:
+def resolve_targets(
+    route: Route, models: tuple[str, ...], behind: Behind, neighbours: Neighbours
+) -> ResolvedTargets:
+    """`models`: those that callers can reach the route by."""
     live: list[Target] = []
     resolved: list[Target] = []
     found: list[Finding] = []
     for i, (target, entry) in enumerate(zip(route.targets, behind, strict=True)):
-        match _resolve_target(f"spec.targets[{i}]", route, target, entry, neighbours):
+        match _resolve_target(f"spec.targets[{i}]", route.namespace, models, target, entry, neighbours):
             case Finding() as finding:
                 found.append(finding)
             case provider:
@@ -63,21 +66,26 @@ def resolve_targets(route: Route, behind: Behind, neighbours: Neighbours) -> Res
 
 
 def _resolve_target(
-    field: str, route: Route, target: Target, provider: ProviderEntry | None, neighbours: Neighbours
+    field: str,
+    namespace: str,
+    models: tuple[str, ...],
+    target: Target,
+    provider: ProviderEntry | None,
+    neighbours: Neighbours,
 ) -> ProviderEntry | Finding:
-    namespace, _, name = target.provider.partition("/")
-    if namespace != route.namespace and (provider is None or not provider.admits(route.namespace)):
-        return findings.ref_not_permitted(field, target.provider, route.namespace)
+    its_namespace, _, name = target.provider.partition("/")
+    if its_namespace != namespace and (provider is None or not provider.admits(namespace)):
+        return findings.ref_not_permitted(field, target.provider, namespace)
     if provider is None:
         return findings.provider_not_found(field, name, neighbours.of(namespace))
-    models = provider.models
-    if not models or target.model in models:
+    listed = provider.models
+    if not listed or target.model in listed:
         return provider
     if target.model is not None:
-        return findings.model_not_found(field, name, target.model, sorted(models))
-    if any(_matches(pattern, model) for pattern in route.models for model in models):
+        return findings.model_not_found(field, name, target.model, sorted(listed))
+    if any(_matches(pattern, model) for pattern in models for model in listed):
         return provider
-    return findings.no_model_served(field, name, sorted(models))
+    return findings.no_model_served(field, name, sorted(listed))
 
 
 def _matches(pattern: str, model: str) -> bool:

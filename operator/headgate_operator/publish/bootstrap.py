@@ -30,8 +30,8 @@ from headgate_operator.publish.secret_store import LABELS, SecretStore
 log = structlog.get_logger()
 
 SECRETS: Final = 8
-PART_BYTES: Final = 900 * 1024
-"""A Secret holds 1 MiB; the manifest needs some of the first."""
+PART_BYTES: Final = 700 * 1024
+"""A Secret holds 1 MiB. In base64, and with the manifest, a part makes a request of less than that."""
 MANIFEST_KEY: Final = "manifest.json"
 MAX_ROSTER: Final = 1000
 """Names in the manifest; a longer row is cut, and the rest get their shares anew after a change of leader."""
@@ -50,7 +50,6 @@ class TooLarge(Exception):
             f"the compressed table has {size_bytes} bytes, and the bootstrap Secrets hold "
             f"{SECRETS * PART_BYTES}; new gateway pods will wait for the operator"
         )
-        self.size_bytes = size_bytes
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,27 +48,30 @@ class BootstrapWriter:
             await self._changed.wait()
             self._changed.clear()
             try:
-                await self._write()
+                await self.write_newest()
             except Deposed as error:
                 log.warning("bootstrap belongs to another leader", error=str(error))
                 self._on_deposed()
                 return
-            except TooLarge as error:
-                self._metrics.bootstrap_too_large.set(1)
-                self._metrics.bootstrap_bytes.set(error.size_bytes)
-                log.warning("bootstrap not written", error=str(error))
             except KubeError as error:
                 log.warning("bootstrap not written, will be tried again", error=str(error))
                 self._changed.set()
             await asyncio.sleep(self._interval_s)
 
-    async def _write(self) -> None:
+    async def write_newest(self) -> None:
+        """Nothing before the first `refresh`. Raises Deposed or KubeError."""
         if self._newest is None:
             return
         offer, roster = self._newest
         payloads = [bucket.payload for bucket in offer.snapshot.buckets]
         saved = await asyncio.to_thread(encode_saved, offer.version, offer.digest, payloads, None)
-        await self._bootstrap.write(Content(offer.version.epoch, offer.version, offer.digest, saved, roster))
-        self._metrics.bootstrap_too_large.set(0)
         self._metrics.bootstrap_bytes.set(len(saved))
-        log.info("bootstrap written", version=str(offer.version), bytes=len(saved), gateways=len(roster))
+        try:
+            content = Content(offer.version.epoch, offer.version, offer.digest, saved, roster)
+            await self._bootstrap.write(content)
+        except TooLarge as error:
+            self._metrics.bootstrap_too_large.set(1)
+            log.warning("bootstrap not written", error=str(error))
+        else:
+            self._metrics.bootstrap_too_large.set(0)
+            log.info("bootstrap written", version=str(offer.version), bytes=len(saved), gateways=len(roster))

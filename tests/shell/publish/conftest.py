@@ -53,23 +53,17 @@ class Bench:
         )
 
     async def wait_change(self, holds: Callable[[Change], bool]) -> Change:
-        """The next change, or one of those already heard, that is meant; it and those before it are used up."""
+        """The first that is meant, of those already heard or to come; it is used up."""
         async with asyncio.timeout(10):
             while True:
                 for i, change in enumerate(self.changes):
                     if holds(change):
-                        del self.changes[: i + 1]
-                        return change
+                        return self.changes.pop(i)
                 self._changed.clear()
                 await self._changed.wait()
 
     async def wait_event(self, event: str) -> Change:
         return await self.wait_change(lambda change: change.event == event)
-
-    async def wait_metric(self, name: str, holds: Callable[[float], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not holds(self.registry.get_sample_value(name) or 0.0):
-                await asyncio.sleep(0.005)
 
     def _note(self, change: Change) -> None:
         self.changes.append(change)

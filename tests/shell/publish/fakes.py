@@ -1,5 +1,6 @@
 """Stand-ins at the border: a Kubernetes API of two verbs' worth, a clock that tests turn, tokens, tables."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -46,6 +47,7 @@ class FakeKube:
         self.before_write: Callable[[str], None] = lambda name: None
         """Called with the Secret's name before each write: what a rival does at that moment."""
         self._version = 0
+        self._written = asyncio.Event()
 
     async def read_secret(self, namespace: str, name: str) -> KubeSecret | None:
         self._answer()
@@ -94,7 +96,15 @@ class FakeKube:
         assert sum(map(len, data.values())) <= 1024 * 1024, "a Secret holds 1 MiB"
         secret = KubeSecret(NAMESPACE, name, str(self._version), dict(data), labels or {})
         self.secrets[name] = secret
+        self._written.set()
         return secret
+
+    async def wait_written(self, holds: Callable[[], bool]) -> None:
+        """Until a write makes it true."""
+        async with asyncio.timeout(10):
+            while not holds():
+                self._written.clear()
+                await self._written.wait()
 
     def roster(self) -> tuple[str, ...]:
         """The gateways that the bootstrap remembers."""

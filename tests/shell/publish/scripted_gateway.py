@@ -1,4 +1,4 @@
-"""A gateway's end of the config stream, driven by a test: it says what it is told to say and keeps what it hears."""
+"""A gateway's end of the config stream, driven by a test: it says what it is told and keeps what it hears."""
 
 import asyncio
 import contextlib
@@ -47,7 +47,7 @@ class ScriptedGateway:
     async def dial(
         self, port: int, trust: ssl.SSLContext, token: str, hello: Upward | str | None = None
     ) -> AsyncIterator["Connection"]:
-        """Says Hello, or `hello` in its place. Raises aiohttp.WSServerHandshakeError when it is not let in."""
+        """Says Hello, or `hello` in its place. Raises aiohttp.WSServerHandshakeError when not let in."""
         headers = {"Authorization": f"Bearer {token}"}
         async with (
             aiohttp.ClientSession() as session,

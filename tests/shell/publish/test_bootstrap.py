@@ -211,7 +211,7 @@ async def test_a_table_that_does_not_fit_leaves_what_was_there(kube: FakeKube) -
         await leader.write(stretched(content_of(SMALL), SECRETS + 1))
 
     assert str(caught.value) == (
-        "the compressed table has 8294400 bytes, and the bootstrap Secrets hold 7372800; "
+        "the compressed table has 6451200 bytes, and the bootstrap Secrets hold 5734400; "
         "new gateway pods will wait for the operator"
     )
     assert kube.secrets == before

@@ -15,10 +15,6 @@ ONE = make_table(make_provider(1))
 TWO = make_table(make_provider(1), make_provider(2))
 
 
-async def wait_bootstrap(bench: Bench) -> None:
-    await bench.wait_metric("headgate_bootstrap_bytes", lambda size: size > 0)
-
-
 async def hand_over(bench: Bench, *gateways: ScriptedGateway) -> None:
     """A term with these gateways connected, written down, and over."""
     bench.publisher.publish(ONE, shrink_confirmed=False)
@@ -28,7 +24,7 @@ async def hand_over(bench: Bench, *gateways: ScriptedGateway) -> None:
             group.create_task(_run_until(bench, gateway, held))
         for _ in gateways:
             await bench.wait_event("Acked")
-        await _wait_roster(bench, len(gateways))
+        await bench.kube.wait_written(lambda: len(bench.kube.roster()) == len(gateways))
         held.set()
     bench.publisher.resign()
     bench.changes.clear()
@@ -38,12 +34,6 @@ async def _run_until(bench: Bench, gateway: ScriptedGateway, held: asyncio.Event
     async with bench.dial(gateway) as connection:
         await connection.take_version()
         await held.wait()
-
-
-async def _wait_roster(bench: Bench, size: int) -> None:
-    async with asyncio.timeout(10):
-        while len(bench.kube.roster()) != size:
-            await asyncio.sleep(0.005)
 
 
 async def test_outside_a_term_nothing_is_published(follower: Bench) -> None:
@@ -96,7 +86,7 @@ async def test_a_gateway_whose_hello_comes_after_the_end_of_the_term_is_sent_awa
 
 async def test_the_next_leader_knows_the_table_that_was_published_last(leader: Bench, kube: FakeKube) -> None:
     leader.publisher.publish(TWO, shrink_confirmed=False)
-    await wait_bootstrap(leader)
+    await kube.wait_written(lambda: "part-000" in kube.secrets["headgate-bootstrap-0"].data)
     successor = Bench(kube, TurnedClock())
     await successor.publisher.become_leader(0)
 
