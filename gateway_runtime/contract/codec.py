@@ -92,7 +92,7 @@ def parse_bucket(payload: bytes) -> tuple[Resource, ...]:
     """Raises MalformedTable for anything that is not a JSON array of resources."""
     try:
         return _decoder.decode(payload)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MalformedTable(f"a bucket does not parse: {error}") from error
 
 
@@ -116,7 +116,7 @@ def assemble_table(resources: Iterable[Resource]) -> RoutingTable:
                 routes[resource.id] = resource
             case Tenant():
                 tenants[resource.id] = resource
-            case Installation():
+            case _:
                 installation = resource
     if installation is None:
         raise MalformedTable("the table has no Installation entry")
@@ -150,9 +150,11 @@ def _encode_unknown(value: object) -> str:
 
 
 def _decode_unknown(kind: type, value: object) -> Secret:
-    if kind is Secret and isinstance(value, str):
-        return Secret(value)
-    raise NotImplementedError(f"the table holds no {kind.__name__}")
+    if kind is not Secret:
+        raise NotImplementedError(f"the table holds no {kind.__name__}")
+    if not isinstance(value, str):
+        raise ValueError("a secret is a JSON string")  # noqa: TRY004 (msgspec makes a ValidationError of it)
+    return Secret(value)
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_encode_unknown, order="deterministic")

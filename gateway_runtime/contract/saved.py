@@ -59,7 +59,7 @@ def decode_saved(data: bytes) -> SavedTable:
         file = _decoder.decode(gzip.decompress(data))
     except (OSError, EOFError, zlib.error) as error:
         raise MalformedTable(f"the file is not whole: {error}") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MalformedTable(f"the file is not a saved table: {error}") from error
     if (file.format, file.schema_version) != (_FORMAT, SCHEMA_VERSION):
         raise MalformedTable(

@@ -99,14 +99,14 @@ def encode_message(message: Downward | Upward) -> bytes:
 def parse_downward(frame: bytes | str) -> Downward:
     try:
         return _downward.decode(frame)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MalformedMessage(f"not a message of the config stream: {error}") from error
 
 
 def parse_upward(frame: bytes | str) -> Upward:
     try:
         return _upward.decode(frame)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MalformedMessage(f"not a message of the config stream: {error}") from error
 
 

@@ -193,5 +193,5 @@ def resource_key(resource: Resource) -> str:
             return f"Route/{resource.id}"
         case Tenant():
             return f"Tenant/{resource.id}"
-        case Installation():
+        case _:
             return "Installation"

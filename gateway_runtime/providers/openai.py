@@ -93,8 +93,12 @@ def read_request(body: bytes) -> RequestFacts:
 def build_body(body: bytes, facts: RequestFacts, upstream_model: str) -> bytes:
     """The body for the provider. `body` is what `facts` were read from; the same object comes back when the
     provider calls the model what the caller called it.
+
+    A body that may name `model` twice is written anew with the one that was judged: JSON parsers differ in
+    which of two they take, and the allow-list must hold for all of them. `\\u006` begins every escaped letter
+    of the word.
     """
-    if upstream_model == facts.model:
+    if upstream_model == facts.model and body.count(b'"model"') == 1 and b"\\u006" not in body:
         return body
     fields = _fields_decoder.decode(body)
     fields["model"] = msgspec.Raw(_encoder.encode(upstream_model))

@@ -1,8 +1,8 @@
 """The admin port: is it alive, is it ready, what does it do, what does it serve. For probes, scrapers and
 people.
 
-Reads everything, changes nothing. The one subtle rule: it shows names and counts, never a key, a hash of a
-key, or the user part of a URL.
+Reads everything, changes nothing. The one subtle rule: it shows names and counts, never a key nor
+the hash of one.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from yarl import URL
 
 from gateway_runtime.contract.table import Provider, Tenant
 from gateway_runtime.server.metrics import Metrics
@@ -82,7 +81,7 @@ class Admin:
             "credentials": [credential.name for credential in provider.credentials],
             "models": provider.models,
             "endpoints": [
-                {"url": str(URL(endpoint.url).with_user(None)), "state": state.report()}
+                {"url": endpoint.url, "state": state.report()}
                 for endpoint in provider.endpoints
                 if (state := self._state.endpoints.get(endpoint.id)) is not None
             ],

@@ -36,7 +36,9 @@ def _check_provider(provider: Provider) -> Iterator[str]:
         except ValueError as error:
             yield f'the URL "{endpoint.url}" of endpoint {endpoint.id} cannot be read: {error}'
             continue
-        if url.scheme not in ("http", "https") or not url.host:
+        if url.user or url.password:
+            yield f"the URL of endpoint {endpoint.id} has a user or a password in it; use credentials instead"
+        elif url.scheme not in ("http", "https") or not url.host:
             yield f'the URL "{endpoint.url}" of endpoint {endpoint.id} is not http://host/… or https://host/…'
 
 

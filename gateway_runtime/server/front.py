@@ -22,6 +22,7 @@ from gateway_runtime.providers import openai
 from gateway_runtime.server.attempt import CallerGone
 from gateway_runtime.server.connection import FrontServer, read_body
 from gateway_runtime.server.headers import JSON, build_error_headers, build_headers
+from gateway_runtime.server.log import log_bug
 from gateway_runtime.server.metrics import NO_ROUTE
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import (
@@ -90,7 +91,7 @@ class Front:
         except CallerGone:
             record.status = record.status or CALLER_LEFT
         except Exception:
-            log.exception("request failed by a bug", request_id=record.request_id)
+            log_bug("request failed by a bug", request_id=record.request_id)
             if reply.begun:
                 reply.cut()
             else:

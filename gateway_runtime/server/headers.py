@@ -54,7 +54,7 @@ def build_event_headers(record: Record, now_s: float) -> dict[str, str]:
 def build_error_headers(record: Record, now_s: float, error: GatewayError) -> dict[str, str]:
     headers = build_headers(record, now_s, JSON)
     if error.retry_after_s is not None:
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+        headers["retry-after"] = str(max(1, _round_up(error.retry_after_s)))
     if not error.code.value.retry:
         headers["x-should-retry"] = "false"
     if error.code.status == 401:
@@ -73,9 +73,9 @@ def build_limit_headers(standing: Standing) -> dict[str, str]:
 def format_reset(seconds: float) -> str:
     """As OpenAI writes it: `0s`, `120ms`, `59s`, `6m0s`, `1h0m0s`. Rounded up."""
     if seconds < 1:
-        milliseconds = math.ceil(seconds * 1000)
+        milliseconds = _round_up(seconds * 1000)
         return f"{milliseconds}ms" if 0 < milliseconds < 1000 else f"{milliseconds // 1000}s"
-    whole = math.ceil(seconds)
+    whole = _round_up(seconds)
     hours, minutes = divmod(whole // 60, 60)
     text = f"{whole % 60}s"
     if hours:
@@ -109,3 +109,8 @@ def parse_retry_after(headers: Mapping[str, str], unix_s: float) -> float | None
 def _as_utc(moment: datetime) -> datetime:
     """`-0000` in a date means UTC, and parses as a moment without a zone."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _round_up(value: float) -> int:
+    """A difference of two clock readings may be 60.0000001, and means 60."""
+    return math.ceil(round(value, 3))

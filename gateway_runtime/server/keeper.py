@@ -11,7 +11,6 @@ from typing import Final
 
 import structlog
 
-from gateway_runtime.contract.saved import SavedTable
 from gateway_runtime.server.disk import TableStore, load_bootstrap
 from gateway_runtime.server.metrics import Metrics
 from gateway_runtime.server.reload import Reloader
@@ -30,6 +29,7 @@ class TableKeeper:
         self._bootstrap_dir = bootstrap_dir
         self._reloader = reloader
         self._metrics = metrics
+        self._saving: asyncio.Task[None] | None = None
 
     async def restore(self) -> None:
         """Applies the newer of what the disk and the bootstrap hold, if either holds anything."""
@@ -48,14 +48,25 @@ class TableKeeper:
         """Until cancelled."""
         while True:
             await self._reloader.to_save.wait()
-            await self.flush()
+            await self._save_once()
             await asyncio.sleep(REST_S)
 
-    async def flush(self) -> None:
+    async def finish(self) -> None:
+        """Returns when what runs is on disk. `run` was cancelled before, perhaps in the middle of a write."""
+        if self._saving is not None:
+            await asyncio.shield(self._saving)
+        await self._save_once()
+
+    async def _save_once(self) -> None:
+        """Shielded: a cancelled thread writes on, and two of them must not write the same file."""
+        self._saving = asyncio.create_task(self._save())
+        await asyncio.shield(self._saving)
+
+    async def _save(self) -> None:
         if not self._reloader.to_save.is_set():
             return
         self._reloader.to_save.clear()
-        saved: SavedTable | None = self._reloader.export()
+        saved = self._reloader.export()
         if saved is None or self._store is None:
             return
         try:

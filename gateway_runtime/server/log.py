@@ -6,8 +6,16 @@ stderr: stdout belongs to the data of the commands.
 
 import logging
 import sys
+import traceback
 
 import structlog
+
+
+def log_bug(event: str, **fields: object) -> None:
+    """Inside `except`. The traceback goes out as plain text, whatever the process has configured: structlog's
+    default and some others print local variables, and one of them may be a key.
+    """
+    structlog.get_logger().error(event, traceback=traceback.format_exc(), **fields)
 
 
 def configure_logging(*, json: bool | None = None, level: int = logging.INFO) -> None:
@@ -19,7 +27,6 @@ def configure_logging(*, json: bool | None = None, level: int = logging.INFO) ->
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            # The plain traceback: the pretty one prints local variables, and one of them may be a key.
             structlog.processors.format_exc_info,
             renderer,
         ],

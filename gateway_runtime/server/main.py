@@ -13,20 +13,20 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
 from aiohttp import web
 
-from gateway_runtime.contract.health import EndpointReport
+from gateway_runtime.contract.health import EndpointReport, HealthReport
 from gateway_runtime.contract.stream import Ack, Nack, Version
 from gateway_runtime.contract.table import RoutingTable
 from gateway_runtime.server.admin import Admin
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.front import Front
 from gateway_runtime.server.keeper import TableKeeper
-from gateway_runtime.server.log import configure_logging
+from gateway_runtime.server.log import configure_logging, log_bug
 from gateway_runtime.server.metrics import Metrics
 from gateway_runtime.server.probe import Prober
 from gateway_runtime.server.reload import Reloader, Running
@@ -82,6 +82,7 @@ class Gateway:
         self.port = self.admin_port = 0
         """The real ones, once started."""
         self._background: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self._reloader.on_applied = self._note_applied
 
@@ -93,6 +94,12 @@ class Gateway:
     def reports(self) -> tuple[EndpointReport, ...]:
         """The state of every endpoint now, as the operator is told it; sorted by endpoint."""
         return self._state.reports()
+
+    def watch_health(self) -> AsyncIterator[HealthReport]:
+        """What the operator would be told, for a process that has none: first all endpoints, then changes at
+        once. One watcher at a time.
+        """
+        return self._reporter.reports()
 
     def find_unreadiness(self) -> str | None:
         """Why this gateway should get no traffic, in a clause; None when it is ready."""
@@ -120,8 +127,19 @@ class Gateway:
         return await self._reloader.apply_table(table, version)
 
     async def stop(self, drain_s: float | None = None) -> None:
-        """drain_s: how long requests under way may take; None takes the settings' value. Called once."""
-        limit_s = self._settings.drain_s if drain_s is None else drain_s
+        """drain_s: how long requests under way may take; None takes the settings' value. Called again, it
+        waits for the end that the first call began.
+        """
+        if self._stopping is None:
+            limit_s = self._settings.drain_s if drain_s is None else drain_s
+            self._stopping = asyncio.create_task(self._drain_and_close(limit_s))
+        await asyncio.shield(self._stopping)
+
+    def hurry(self) -> None:
+        """`stop` waits no longer: what is under way is cut."""
+        self._hurry.set()
+
+    async def _drain_and_close(self, limit_s: float) -> None:
         log.info("gateway drains", requests=self._front.under_way, drain_s=limit_s)
         self._front.leaving = True
         if self._settings.unready_s > 0:
@@ -134,10 +152,6 @@ class Gateway:
             log.warning("requests cut", requests=self._front.under_way, drain_s=limit_s)
         await self._close()
         log.info("gateway stopped")
-
-    def hurry(self) -> None:
-        """`stop` waits no longer: what is under way is cut."""
-        self._hurry.set()
 
     async def _wait(self, event: asyncio.Event, limit_s: float) -> bool:
         """Whether the event came, in time and before somebody was in a hurry."""
@@ -154,7 +168,7 @@ class Gateway:
         if self._background is not None:
             self._background.cancel()
             await asyncio.gather(self._background, return_exceptions=True)
-        await self._keeper.flush()
+        await self._keeper.finish()
         await self._admin_runner.cleanup()
         await self._transport.close()
 
@@ -206,7 +220,7 @@ async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
         try:
             await run()
         except Exception:
-            log.exception("background task failed by a bug", task=name)
+            log_bug("background task failed by a bug", task=name)
         await asyncio.sleep(RESTART_S)
 
 

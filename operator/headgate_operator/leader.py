@@ -154,8 +154,13 @@ class Leader:
             except TimeoutError:
                 continue
             except KubeError as error:
-                log.warning("lease could not be renewed", error=str(error), left_s=round(deadline - now, 1))
+                if not self._failing:
+                    log.warning(
+                        "lease not renewed; trying again", error=str(error), left_s=round(deadline - now, 1)
+                    )
+                self._failing = True
                 continue
+            self._failing = False
             self._renewed_at = now
             pause_s = self._times.renew_s
 

@@ -89,7 +89,6 @@ class Watcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
-        self._sessions: list[aiohttp.ClientSession] = []
         kopf.on.login(registry=registry)(self._login)
 
     @property
@@ -134,19 +133,14 @@ class Watcher:
     async def _operate(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        try:
-            await kopf.operator(
-                registry=self._registry,
-                settings=self._settings,
-                clusterwide=not self._namespaces,
-                namespaces=self._namespaces,
-                standalone=True,  # with peering, a stranger's object called `default` could freeze us
-                stop_flag=self._stop,
-            )
-        finally:
-            for session in self._sessions:
-                print("SESSION", session.closed, session.connector)
-                await session.close()
+        await kopf.operator(
+            registry=self._registry,
+            settings=self._settings,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            standalone=True,  # with peering, a stranger's object called `default` could freeze us
+            stop_flag=self._stop,
+        )
 
     def _ask_to_stop(self) -> None:
         if self._loop is not None and self._stop is not None and not self._loop.is_closed():
@@ -161,7 +155,6 @@ class Watcher:
             trace_configs=[trace],
             response_class=_tap_responses(self._signs, self._on_answer),
         )
-        self._sessions.append(session)
         return kopf.AiohttpSession(server=self._connection.server, aiohttp_session=session)
 
     async def _authorize(
@@ -186,6 +179,17 @@ def _tap_responses(
             elif self.status == 200:
                 signs.see_list(path)
             return self
+
+        def release(self) -> Any:
+            # A watch ends in the middle of a body. The polite end of TLS would outlive Kopf's loop.
+            connection = self.connection
+            if connection is not None and connection.transport is not None and not self._is_read():
+                connection.transport.abort()
+            return super().release()
+
+        def _is_read(self) -> bool:
+            # Without a content when the connection broke before the headers came.
+            return bool(self.content) and self.content.at_eof()
 
     return TappedResponse
 

@@ -191,7 +191,7 @@ def test_what_a_replica_saw_itself_goes_before_what_was_published(before: Resour
 
 
 def test_a_target_is_judged_by_the_models_that_are_left_to_its_route() -> None:
-    """Else it would be dropped, or not, depending on whether the lost ones are still known after a restart."""
+    """Else it would depend on whether the lost ones are still known, as they are not after a restart."""
     lists = provider("team-a/lists", spec={"models": [{"name": "m0"}]})
     old = route("team-a/old", ["*"], ["lists"])
     late = route("team-a/late", ["*", "m1"], ["lists"], created="2026-02-01T00:00:00Z")

@@ -155,3 +155,17 @@ def test_the_codec_refuses_types_that_no_table_holds() -> None:
         _encode_unknown(set())
     with pytest.raises(NotImplementedError, match=r"^the table holds no set$"):
         _decode_unknown(set, "text")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'[{"kind":"Installation","key_salt":5}]',
+        b'[{"kind":"Installation","key_salt":"\xff"}]',
+        b'[{"kind":"Nothing"}]',
+        b"{",
+    ],
+)
+def test_whatever_is_wrong_with_a_bucket_is_one_error(payload: bytes) -> None:
+    with pytest.raises(MalformedTable, match=r"^a bucket does not parse: "):
+        parse_bucket(payload)

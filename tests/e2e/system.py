@@ -52,6 +52,12 @@ class Operator(Process):
     def probe_url(self) -> str:
         return f"http://127.0.0.1:{self.probe_port}"
 
+    def metric(self, sample: str) -> float:
+        """Of `/metrics`, by its full name with labels."""
+        with urllib.request.urlopen(f"{self.probe_url}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return float(next(line for line in lines if line.startswith(f"{sample} ")).rsplit(" ", 1)[1])
+
     def wait_leading(self, timeout_s: float = 60) -> None:
         self.wait_ready(f"{self.probe_url}/readyz", timeout_s)
 

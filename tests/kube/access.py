@@ -95,7 +95,7 @@ class ApiConnection:
     def text(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> str:
-        """The body of the answer. Raises `ApiError` for a status from 400, `OSError` when nobody answers."""
+        """The body of the answer. Raises `ApiError` for a status from 400, `ConnectionError` if cut off."""
         sent = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
         if body is not None:
             sent["Content-Type"] = "application/json"
@@ -104,7 +104,7 @@ class ApiConnection:
             self.http.request(method, path, body=payload, headers=sent | dict(headers or {}))
             response = self.http.getresponse()
             answer = response.read().decode()
-        except http.client.HTTPException as error:
+        except (http.client.HTTPException, ssl.SSLEOFError) as error:  # so a reset looks in the midst of TLS
             raise ConnectionError(f"{method} {path}: {error!r}") from error
         if response.status >= 400:
             raise _api_error(method, path, response.status, answer)

@@ -129,7 +129,11 @@ class Cluster:
             self.kubectl("apply", "--server-side", "-f", "-", stdin=manifests)
 
     def install_crds(self, folder: Path) -> None:
-        """Every CustomResourceDefinition in the folder's YAML files, until the server serves it."""
+        """Every CustomResourceDefinition in the folder's YAML files, until the server serves it.
+
+        Objects of a kind that is younger than two seconds take two seconds to create: the server waits on
+        purpose, in case it has replicas that have not heard of the kind.
+        """
         self.apply(folder)
         self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", folder)
 

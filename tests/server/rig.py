@@ -1,4 +1,4 @@
-"""A gateway with its callers and providers around it, on real sockets, and short builders for what it serves."""
+"""A gateway between callers and providers, on real sockets, and short builders for what it serves."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -187,8 +187,8 @@ async def serving(
                 await rig.apply(first)
             yield rig
     finally:
-        if gateway.port:
-            await gateway.stop(0.0)
+        gateway.hurry()
+        await gateway.stop(0.0)
 
 
 def sse(*events: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What callers get when all is well: completions, streams, embeddings, model lists, and the headers on them."""
+"""What callers get when all is well: completions, streams, embeddings, model lists, and their headers."""
 
 import aiohttp
 import openai
@@ -123,12 +123,14 @@ async def test_the_openai_sdk_gets_completions_streams_embeddings_models_and_err
 
 
 async def test_a_client_of_http_1_0_gets_its_stream_without_chunks(fake: FakeProvider) -> None:
-    async with serving(table(provider(fake.url))) as rig:
-        async with aiohttp.ClientSession(version=aiohttp.HttpVersion10) as session:
-            headers = {"authorization": f"Bearer {KEY}"}
-            url = f"{rig.url}/v1/chat/completions"
-            async with session.post(url, json={**CHAT, "stream": True}, headers=headers) as answer:
-                body = await answer.read()
+    async with (
+        serving(table(provider(fake.url))) as rig,
+        aiohttp.ClientSession(version=aiohttp.HttpVersion10) as session,
+    ):
+        headers = {"authorization": f"Bearer {KEY}"}
+        url = f"{rig.url}/v1/chat/completions"
+        async with session.post(url, json={**CHAT, "stream": True}, headers=headers) as answer:
+            body = await answer.read()
 
     assert "transfer-encoding" not in answer.headers
     assert body.endswith(b"data: [DONE]\n\n")

@@ -18,6 +18,7 @@ from tests.server.rig import (
     CIRCUIT,
     DEAD_URL,
     KEY,
+    UPSTREAM_KEY,
     Answer,
     provider,
     route,
@@ -318,15 +319,16 @@ async def test_a_provider_that_answers_nonsense_is_502(script: Any, reason: str)
     pin(
         answer,
         ErrorCode.UPSTREAM_MALFORMED,
-        f"Endpoint chat/openai/e0 gave an answer that cannot be used: {reason}; 1 attempt was made. Check that "
-        "its URL is that of an OpenAI-compatible API; such URLs mostly end in /v1.",
+        f"Endpoint chat/openai/e0 gave an answer that cannot be used: {reason}; 1 attempt was made. "
+        "Check that its URL is that of an OpenAI-compatible API; such URLs mostly end in /v1.",
     )
 
 
 class BrokenTransport:
-    """An engine with a bug."""
+    """An engine with a bug, in a frame that knows a provider's key."""
 
     async def send(self, request: UpstreamRequest, connected: Callable[[], None]) -> UpstreamAnswer:
+        assert UPSTREAM_KEY in request.headers["authorization"]
         raise AttributeError("a bug")
 
     async def close(self) -> None:
@@ -345,7 +347,10 @@ async def test_a_bug_of_our_own_is_500_and_leads_to_the_log(
         ErrorCode.INTERNAL,
         f"The gateway failed on this request by a bug of its own. Its log tells more under {request_id}.",
     )
-    assert request_id in capsys.readouterr().out
+    logged = capsys.readouterr().out
+    assert request_id in logged
+    assert "AttributeError: a bug" in logged
+    assert UPSTREAM_KEY not in logged
 
 
 async def test_bytes_that_are_not_http_are_answered_in_the_callers_dialect(fake: FakeProvider) -> None:
@@ -357,8 +362,9 @@ async def test_bytes_that_are_not_http_are_answered_in_the_callers_dialect(fake:
 
     assert answer.startswith(b"HTTP/1.0 400 Bad Request\r\n")
     assert answer.endswith(
-        b'{"error":{"message":"The request could not be read: its head is not HTTP/1.1, or has a line of more '
-        b'than 16384 bytes. Send it again, whole.","type":"invalid_request_error","code":"malformed_body",'
+        b'{"error":{"message":"The request could not be read: its head is not HTTP/1.1, or has a line '
+        b'of more than 16384 bytes. Send it again, whole.","type":"invalid_request_error",'
+        b'"code":"malformed_body",'
         b'"param":null,"headgate":"HG1004"}}'
     )
 

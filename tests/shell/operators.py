@@ -18,7 +18,7 @@ from tests.kube.cluster import Cluster
 
 T = TypeVar("T")
 
-SHORT_LEASE = LeaseTimes(duration_s=1.0, renew_s=0.2, deadline_s=0.6, poll_s=0.1, retry_s=0.05)
+SHORT_LEASE = LeaseTimes(duration_s=2.0, renew_s=0.2, deadline_s=1.5, poll_s=0.1, retry_s=0.05)
 GROUP = "/apis/headgate.dev/v1alpha1"
 
 

@@ -9,6 +9,7 @@ models goes. A broken route is told about its spec alone: what its last good ver
 the counts of its verdict.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -46,14 +47,12 @@ def compile_routes(
     last_good: LastGood,
 ) -> dict[str, RouteEntry]:
     wishes: dict[str, _Wish] = {}
-    claims: dict[str, Claims] = {}
+    claims: defaultdict[str, Claims] = defaultdict(Claims)
     for identity, manifest in index_by_id(resources.routes).items():
         wish = _wish_route(manifest, before.get(identity), last_good)
         wishes[identity] = wish
         if wish.wanted is not None:
-            namespace = wish.wanted.namespace
-            of_namespace = claims.get(namespace) or claims.setdefault(namespace, Claims())
-            of_namespace.enter(wish.manifest.meta, wish.wanted.models)
+            claims[wish.wanted.namespace].enter(wish.manifest.meta, wish.wanted.models)
     neighbours = Neighbours(providers)
     entries: dict[str, RouteEntry] = {}
     for identity, (manifest, wanted, old) in wishes.items():

@@ -124,7 +124,7 @@ class Connection:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self.reachable_since = None
             self._on_answer(method, None)
-            raise Unreachable(f"{method} {path}: no answer from {self.server}: {error!r}") from error
+            raise Unreachable(f"{method} {path}: no answer from {self.server}: {_describe(error)}") from error
         if self.reachable_since is None:
             self.reachable_since = time.monotonic()
         self._on_answer(method, answer.status)
@@ -141,3 +141,7 @@ def _read_answer(request: str, status: int, payload: bytes) -> Json:
     if status >= 400:
         raise make_error(request, status, str(parsed.get("message") or parsed))
     return parsed
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".removesuffix(": ")

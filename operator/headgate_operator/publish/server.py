@@ -61,7 +61,11 @@ class ConfigServer:
             ssl_context=self._context,
             backlog=1024,
         )
-        await site.start()
+        try:
+            await site.start()
+        except OSError:
+            await self.stop()
+            raise
         self.port = int(runner.addresses[0][1])
 
     async def stop(self) -> None:

@@ -10,6 +10,7 @@ that the gateway is known to have.
 
 import asyncio
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
@@ -33,13 +34,19 @@ from headgate_operator.publish.offer import Offer
 
 log = structlog.get_logger()
 
-HELLO_S: Final = 10.0
-ANSWER_S: Final = 60.0
-"""From the last byte of a version to its answer. The largest table takes a gateway about a second."""
-SEND_S: Final = 30.0
-"""One frame of half a megabyte: 17 KB/s, slower than any network that a gateway should run on."""
-CLOSE_S: Final = 3.0
 MAX_REASON_BYTES: Final = 123  # RFC 6455, 5.5: a control frame's 125 without the code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a session waits for the other side."""
+
+    hello_s: float = 10.0
+    answer_s: float = 60.0
+    """From the last byte of a version to its answer. The largest table takes a gateway about a second."""
+    send_s: float = 30.0
+    """One frame of half a megabyte: 17 KB/s, slower than any network that a gateway should run on."""
+    close_s: float = 3.0
 
 
 class Unwelcome(Exception):
@@ -70,7 +77,9 @@ class Session:
         caller: Caller,
         desk: Desk,
         full_syncs: asyncio.Semaphore,
+        patience: Patience = Patience(),
     ) -> None:
+        """`full_syncs`: shared by all sessions; bounds how many large tables are under way at once."""
         self._socket = socket
         self._transport = transport
         self._desk = desk
@@ -85,7 +94,8 @@ class Session:
         self._refused: Offer | None = None
         self._reports_heard = 0
         self._ending: tuple[int, str] | None = None
-        self._patience: asyncio.Timeout | None = None
+        self._sending: asyncio.Timeout | None = None
+        self._patience = patience
         self.caller = caller
         self.gateway: GatewayId | None = None
 
@@ -102,8 +112,8 @@ class Session:
         if self._ending is None:
             self._ending = (code, reason)
             self._wake.set()
-            if self._patience is not None and not self._patience.expired():
-                self._patience.reschedule(asyncio.get_running_loop().time())
+            if self._sending is not None and not self._sending.expired():
+                self._sending.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         try:
@@ -112,7 +122,7 @@ class Session:
                 return
             self.gateway = self._desk.join(self, hello)
         except (Unwelcome, MalformedMessage, TimeoutError) as error:
-            reason = str(error) or f"no Hello within {HELLO_S:g} s"
+            reason = str(error) or f"no Hello within {self._patience.hello_s:g} s"
             log.warning(
                 "gateway turned away", account=self.caller.account, pod=self.caller.pod, reason=reason
             )
@@ -134,7 +144,7 @@ class Session:
 
     async def _receive_hello(self) -> Hello | None:
         """None when the other side hangs up without a word."""
-        async with asyncio.timeout(HELLO_S):
+        async with asyncio.timeout(self._patience.hello_s):
             frame = await self._socket.receive()
         if frame.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED):
             return None
@@ -217,22 +227,22 @@ class Session:
         async with self._full_syncs if len(frames) > 1 else nullcontext():
             for frame in frames:
                 await self._send(frame)
-        self._answer_by_s = asyncio.get_running_loop().time() + ANSWER_S
+        self._answer_by_s = asyncio.get_running_loop().time() + self._patience.answer_s
 
     async def _send(self, frame: bytes) -> None:
         """Raises TimeoutError when the other side takes nothing, or when `end` has cut it short."""
         if self._ending is not None:
             raise TimeoutError
         try:
-            async with asyncio.timeout(SEND_S) as self._patience:
+            async with asyncio.timeout(self._patience.send_s) as self._sending:
                 await self._socket.send_frame(frame, WSMsgType.TEXT)  # bytes: nobody decodes them on the way
         finally:
-            self._patience = None
+            self._sending = None
 
     async def _close(self, code: int, reason: str) -> None:
         message = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore").encode()
         try:
-            async with asyncio.timeout(CLOSE_S):
+            async with asyncio.timeout(self._patience.close_s):
                 await self._socket.close(code=code, message=message)
         except TimeoutError:
             self._transport.abort()

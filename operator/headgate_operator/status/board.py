@@ -54,8 +54,14 @@ class Board:
         self._unprogrammed: set[str] = set()
         self._dirty: set[str] = set()
         self._all_at: float | None = None
+        self._busy = True
         self._wake = asyncio.Event()
         writer.on_done = self.touch
+
+    @property
+    def idle(self) -> bool:
+        """Everything that was marked has been worked out."""
+        return not (self._busy or self._dirty)
 
     def update(self, verdicts: Mapping[str, Verdict], published: Published | None) -> None:
         """After each compile. `published` is None while we do not lead."""
@@ -104,6 +110,8 @@ class Board:
         loop = asyncio.get_running_loop()
         refreshes = TokenBucket(self._times.refreshes_per_minute / 60, 1, loop.time())
         full_at = loop.time() + self._times.full_pass_s
+        self._published = None  # of an earlier term; what holds now comes with the next `update`
+        self._busy = True
         self._mark(self._verdicts)
         while True:
             due = full_at if self._all_at is None else min(full_at, self._all_at)
@@ -116,12 +124,14 @@ class Board:
                 self._all_at = None
                 self._dirty.update(self._verdicts)
                 full_at = loop.time() + self._times.full_pass_s
-            await self._roll(refreshes)
+            if self._published is not None:
+                await self._roll(self._published, refreshes)
 
-    async def _roll(self, refreshes: TokenBucket) -> None:
+    async def _roll(self, published: Published, refreshes: TokenBucket) -> None:
+        self._busy = True
         keys, self._dirty = self._dirty, set()
         now_s = asyncio.get_running_loop().time()
-        desk = Desk(self._verdicts, self._published, self._fleet, now_s, datetime.now(UTC))
+        desk = Desk(self._verdicts, published, self._fleet, now_s, datetime.now(UTC))
         for i, key in enumerate(sorted(keys), start=1):
             try:
                 self._roll_object(key, desk, refreshes)
@@ -130,6 +140,7 @@ class Board:
                 log.exception("status could not be worked out", object=key)
             if i % _CHUNK == 0:
                 await asyncio.sleep(0)
+        self._busy = False
 
     def _roll_object(self, key: str, desk: Desk, refreshes: TokenBucket) -> None:
         verdict, stored = self._verdicts.get(key), self._store.get(key)
@@ -140,11 +151,12 @@ class Board:
             self._unprogrammed.discard(key)
         else:
             self._unprogrammed.add(key)
-        self._writer.drop(key)
         rank = rank_change(stored.status, status)
         if rank is None and desk.is_stale(stored.status, status, self._times.refresh_age_s):
             rank = Rank.REFRESH if refreshes.take(desk.now_s) else None
-        if rank is not None:
+        if rank is None:
+            self._writer.drop(key)
+        else:
             self._writer.put(Job(key, verdict.meta.uid, status, rank))
 
     def _mark(self, keys: Collection[str]) -> None:

@@ -24,7 +24,6 @@ from headgate_operator.status.bucket import TokenBucket
 from headgate_operator.status.queue import Job, WriteQueue
 from headgate_operator.status.transitions import find_transitions
 from headgate_operator.store import Store
-from headgate_operator.store.objects import parse_version
 
 log = structlog.get_logger()
 
@@ -130,6 +129,6 @@ class Writer:
             self._pause_s = 0.0
             self._metrics.status_written.inc()
             status = written.get("status") or {}
-            self._store.note_status(job.key, status, parse_version(written["metadata"]["resourceVersion"]))
+            self._store.note_written(written)
             if stored is not None:
                 self._announcer.announce(stored.manifest.meta, find_transitions(before, status))

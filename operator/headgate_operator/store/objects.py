@@ -102,12 +102,6 @@ class Objects:
         del self._objects[key]
         return Change.SPEC
 
-    def note_status(self, key: str, status: Mapping[str, object], version: int) -> None:
-        """We wrote this ourselves; the watch will tell the same a little later."""
-        before = self._objects.get(key)
-        if before is not None and version > before.resource_version:
-            self._objects[key] = StoredObject(before.manifest, version, status)
-
     def compare(
         self, kind: str, namespace: str | None, listed: Mapping[str, Listed], list_version: int
     ) -> Ghosts:

@@ -82,8 +82,13 @@ class Store:
     ) -> Ghosts:
         return self.objects.compare(kind, namespace, listed, list_version)
 
-    def note_status(self, key: str, status: Mapping[str, object], version: int) -> None:
-        self.objects.note_status(key, status, version)
+    def note_written(self, raw: Mapping[str, Any]) -> None:
+        """The API server's answer to a status that we wrote: the whole object. Its spec may be one that the
+        watch has not told of yet; taking the resourceVersion alone would make that event look old, and lose
+        the edit.
+        """
+        if self.objects.upsert(raw) is Change.SPEC:
+            self._follow(object_key(raw))
 
     def upsert_secret(self, raw: Mapping[str, Any], *, watched: bool) -> None:
         """A Secret as the API server gives it."""

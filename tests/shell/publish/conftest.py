@@ -40,9 +40,10 @@ class Bench:
 
     def trust(self) -> ssl.SSLContext:
         """What a gateway trusts that has mounted the bundle as it is now."""
-        return ssl.create_default_context(
-            cadata=self.kube.secrets["headgate-ca-bundle"].data["ca.crt"].decode()
-        )
+        bundle = self.kube.secrets["headgate-ca-bundle"].data["ca.crt"].decode()
+        trust = ssl.create_default_context(cadata=bundle)
+        trust.verify_flags |= ssl.VERIFY_X509_STRICT  # the default from Python 3.13 on
+        return trust
 
     def dial(
         self, gateway: ScriptedGateway, token: str | None = None, hello: Upward | str | None = None

@@ -1,0 +1,1 @@
+"""Measurements that are quoted: each program writes its section of `RESULTS.md`."""
