@@ -1,4 +1,4 @@
-"""The real API server of the tests does what it says. Its proxies are tested in `tests/kube/test_proxies.py`."""
+"""The real API server of the tests does what it says. `tests/kube/test_proxies.py` tests its proxies."""
 
 from __future__ import annotations
 

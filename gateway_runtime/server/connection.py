@@ -16,10 +16,6 @@ from gateway_runtime.server.headers import JSON
 from gateway_runtime.server.refusal import refuse_large_body, refuse_unreadable_body
 
 MAX_HEADER_BYTES: Final = 16 * 1024
-BODY_IDLE_S: Final = 30.0
-"""A caller that sends nothing of its body for so long is given up. A guess, far above any network's pauses.
-"""
-
 LINGER_S: Final = 2.0
 """How long the rest of a refused body is read and thrown away, so that the caller sees the answer and no
 reset.
@@ -68,7 +64,7 @@ class _Connection(RequestHandler):
         return response
 
 
-async def read_body(request: web.BaseRequest, limit_bytes: int) -> bytes:
+async def read_body(request: web.BaseRequest, limit_bytes: int, idle_s: float) -> bytes:
     """Raises GatewayError. A caller that leaves meanwhile cancels the handler."""
     if (request.content_length or 0) > limit_bytes:
         raise refuse_large_body(limit_bytes)
@@ -78,7 +74,7 @@ async def read_body(request: web.BaseRequest, limit_bytes: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
-        chunk = await _read_chunk(request, size)
+        chunk = await _read_chunk(request, size, idle_s)
         if not chunk:
             return parts[0] if len(parts) == 1 else b"".join(parts)
         parts.append(chunk)
@@ -87,12 +83,12 @@ async def read_body(request: web.BaseRequest, limit_bytes: int) -> bytes:
             raise refuse_large_body(limit_bytes)
 
 
-async def _read_chunk(request: web.BaseRequest, size: int) -> bytes:
+async def _read_chunk(request: web.BaseRequest, size: int, idle_s: float) -> bytes:
     try:
-        async with asyncio.timeout(BODY_IDLE_S):
+        async with asyncio.timeout(idle_s):
             return await request.content.readany()
     except TimeoutError as error:
-        problem = f"its body stopped after {size} bytes and nothing came for {BODY_IDLE_S:g} s"
+        problem = f"its body stopped after {size} bytes and nothing came for {idle_s:g} s"
         raise refuse_unreadable_body(problem) from error
     except web.RequestPayloadError as error:
         raise refuse_unreadable_body("its body is not encoded as its headers say") from error

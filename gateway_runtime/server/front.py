@@ -33,6 +33,7 @@ from gateway_runtime.server.refusal import (
     refuse_while_draining,
 )
 from gateway_runtime.server.request import Ask, Room, authenticate, serve_completion
+from gateway_runtime.server.settings import GatewaySettings
 
 log = structlog.get_logger()
 
@@ -46,10 +47,9 @@ CALLER_LEFT: Final = 499
 
 
 class Front:
-    def __init__(self, room: Room, *, max_body_bytes: int, access_log: bool) -> None:
+    def __init__(self, room: Room, settings: GatewaySettings) -> None:
         self.room = room
-        self._max_body_bytes = max_body_bytes
-        self._access_log = access_log
+        self._settings = settings
         self.under_way = 0
         self.idle = asyncio.Event()
         """Set while no request is under way."""
@@ -109,7 +109,7 @@ class Front:
             ask = Ask(
                 read_key(request.headers),
                 path.removeprefix("/v1"),
-                lambda: read_body(request, self._max_body_bytes),
+                lambda: read_body(request, self._settings.max_body_bytes, self._settings.body_idle_s),
             )
             return await serve_completion(self.room, ask, reply, record)
         if path == MODELS or path.startswith(f"{MODELS}/"):
@@ -146,7 +146,7 @@ class Front:
         self.room.metrics.count_request(route, record.status, duration_s, first_byte_s)
         if record.error is not None:
             self.room.metrics.count_error(record.error)
-        if self._access_log:
+        if self._settings.access_log:
             log.info(
                 "request",
                 request_id=record.request_id,

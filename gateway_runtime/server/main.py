@@ -74,7 +74,7 @@ class Gateway:
         self._keeper = TableKeeper(settings.state_dir, settings.bootstrap_dir, self._reloader, self._metrics)
         self._stream = StreamClient(settings, self._reloader, self._reporter, self._metrics, draw)
         room = Room(self._reloader, self._state, self._transport, self._metrics, clock, draw)
-        self._front = Front(room, max_body_bytes=settings.max_body_bytes, access_log=settings.access_log)
+        self._front = Front(room, settings)
         self._admin = Admin(self._reloader, self._state, self._metrics, self.find_unreadiness)
         self._admin.app.add_routes(admin_routes)
         self._front_runner = web.ServerRunner(self._front.server, shutdown_timeout=CUT_S)

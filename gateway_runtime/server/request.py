@@ -140,8 +140,8 @@ async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -
         pause_s = decide_retry(
             route.retry, tried, ended.outcome, ended.retry_after_s, left_s, bool(choices), room.draw
         )
-        if pause_s is None:
-            break
+        if pause_s is None or pause_s > route.retry.max_backoff_s:
+            break  # a Retry-After above the route's longest pause is the caller's to wait for
         if pause_s > 0:
             await asyncio.sleep(pause_s)
             record.waited_s += pause_s

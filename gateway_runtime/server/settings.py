@@ -39,5 +39,7 @@ class GatewaySettings:
     drain_s: float = 30.0
     """At the end: how long requests and streams in flight may take to finish before they are cut."""
     max_body_bytes: int = MAX_BODY_BYTES
+    body_idle_s: float = 30.0
+    """A caller that sends nothing of its body for so long is given up. A guess, far above network pauses."""
     access_log: bool = False
     """One line per request."""

@@ -9,6 +9,7 @@ The one subtle rule: an answer that was read to its end has given its connection
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -162,8 +163,9 @@ def _map_errors(connect_s: float) -> Iterator[None]:
     except aiohttp.ConnectionTimeoutError as error:
         raise UpstreamFailure(Outcome.CONNECT_FAILED, f"no connection within {connect_s:g} s") from error
     except aiohttp.ClientConnectorCertificateError as error:
-        why = f"certificate not accepted: {error.certificate_error}"
-        raise UpstreamFailure(Outcome.CONNECT_FAILED, why) from error
+        problem = error.certificate_error
+        why = problem.verify_message if isinstance(problem, ssl.SSLCertVerificationError) else str(problem)
+        raise UpstreamFailure(Outcome.CONNECT_FAILED, f"certificate not accepted: {why}") from error
     except aiohttp.ClientConnectorDNSError as error:
         raise UpstreamFailure(Outcome.CONNECT_FAILED, f"host name {error.host} not found") from error
     except aiohttp.ClientConnectorError as error:

@@ -6,40 +6,66 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from tests.e2e.manifests import provider, quota, route
-from tests.e2e.system import Gateway, Operator, Provider, System
+from tests.e2e.system import REPOSITORY, Gateway, Operator, Provider, System
 
 pytestmark = [pytest.mark.kube, pytest.mark.e2e]
 
 KEY = "sk-story-7f3a"
+OPENAI_KEY = "sk-openai-upstream-1"
+SAMPLES = REPOSITORY / "manifests" / "samples"
+OBJECTS = (
+    ("llmprovider", "openai"),
+    ("llmprovider", "vllm"),
+    ("modelroute", "assistant"),
+    ("modelroute", "canary"),
+    ("tenantquota", "team"),
+)
 
 
 @pytest.fixture(scope="module")
 def gateways(system: System) -> Iterator[tuple[Gateway, Gateway]]:
-    """Two gateways, an operator and a provider; the manifests are applied with kubectl and are Ready."""
-    fake = Provider(system, "fake")
+    """Two gateways, an operator, two fake providers; the samples are applied with kubectl and are Ready."""
+    vllm = Provider(system, "fake-vllm")
+    openai_com = Provider(system, "fake-openai", "--key", OPENAI_KEY)
     operator = Operator(system, "operator-0")
-    with fake, operator:
-        fake.wait_listening()
+    with vllm, openai_com, operator:
+        vllm.wait_listening()
+        openai_com.wait_listening()
         operator.wait_leading()
         system.fetch_ca()
         urls = (operator.stream_url,)
         with Gateway(system, "gateway-0", urls) as first, Gateway(system, "gateway-1", urls) as second:
-            for manifest in (provider("local", fake.url), route("chat", "local"), quota("team", KEY)):
-                system.cluster.kubectl("apply", "-n", "default", "-f", "-", stdin=manifest)
-            for kind, name in (("llmprovider", "local"), ("modelroute", "chat"), ("tenantquota", "team")):
+            make_secret(system, "openai", OPENAI_KEY)
+            make_secret(system, "team-key", KEY)
+            for sample in sorted(SAMPLES.glob("*.yaml")):
+                text = point_at(sample.read_text(), vllm, openai_com)
+                system.cluster.kubectl("apply", "-n", "default", "-f", "-", stdin=text)
+            for kind, name in OBJECTS:
                 system.wait_condition(kind, name, "default")
                 system.wait_gateways(kind, name, "default", "2/2")
-            first.wait_serving()
-            second.wait_serving()
             yield first, second
+
+
+def make_secret(system: System, name: str, key: str) -> None:
+    """As the samples' comments say."""
+    system.cluster.kubectl(
+        "create", "secret", "generic", name, "-n", "default", f"--from-literal=api-key={key}"
+    )
+    system.cluster.kubectl("label", "secret", name, "-n", "default", "headgate.dev/watched=true")
+
+
+def point_at(sample: str, vllm: Provider, openai_com: Provider) -> str:
+    """The sample with this machine's addresses; nothing else changes."""
+    for replica in ("vllm-0", "vllm-1"):
+        sample = sample.replace(f"http://{replica}.vllm:8000/v1", vllm.url)
+    return sample.replace("type: openai\n", f"type: openai\n  baseUrl: {openai_com.url}\n")
 
 
 def test_the_openai_sdk_gets_a_completion_from_each_gateway(gateways: tuple[Gateway, Gateway]) -> None:
     for gateway in gateways:
         with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY) as client:
             answer = client.chat.completions.create(
-                model="gpt-4o-mini", messages=[{"role": "user", "content": "Say hello"}]
+                model="assistant", messages=[{"role": "user", "content": "Say hello"}]
             )
 
         assert "Say hello" in (answer.choices[0].message.content or "")
@@ -51,7 +77,7 @@ def test_the_openai_sdk_gets_a_stream_token_by_token(gateways: tuple[Gateway, Ga
     with openai.OpenAI(base_url=f"{gateways[0].url}/v1", api_key=KEY) as client:
         chunks = list(
             client.chat.completions.create(
-                model="gpt-4o-mini", messages=[{"role": "user", "content": "Say hello"}], stream=True
+                model="assistant", messages=[{"role": "user", "content": "Say hello"}], stream=True
             )
         )
 
@@ -64,7 +90,7 @@ def test_the_openai_sdk_lists_the_models_of_the_caller(gateways: tuple[Gateway, 
     with openai.OpenAI(base_url=f"{gateways[1].url}/v1", api_key=KEY) as client:
         models = [model.id for model in client.models.list()]
 
-    assert models == ["gpt-4o-mini"]
+    assert models == ["assistant"]
 
 
 def test_a_wrong_key_gets_the_error_that_the_sdk_knows(gateways: tuple[Gateway, Gateway]) -> None:
@@ -79,19 +105,25 @@ def test_a_wrong_key_gets_the_error_that_the_sdk_knows(gateways: tuple[Gateway, 
 
 def test_kubectl_get_headgate_shows_what_is_true(system: System, gateways: tuple[Gateway, Gateway]) -> None:
     rows = [line.split() for line in system.cluster.kubectl("get", "headgate").stdout.splitlines()]
-    provider_row = next(row for row in rows if row and row[0] == "llmprovider.headgate.dev/local")
-    route_row = next(row for row in rows if row and row[0] == "modelroute.headgate.dev/chat")
-    quota_row = next(row for row in rows if row and row[0] == "tenantquota.headgate.dev/team")
+    shown = {row[0]: row[1:] for row in rows if row}
 
-    assert provider_row[1:7] == ["openai-compatible", "True", "Ready", "Healthy", "Closed", "2/2"]
-    assert route_row[1:6] == ['["gpt-4o-mini"]', "True", "Ready", "1/1", "2/2"]
-    assert quota_row[1:5] == ["True", "Ready", "1/1", "2/2"]
+    assert shown["llmprovider.headgate.dev/openai"][:6] == [
+        "openai",
+        "True",
+        "Ready",
+        "Healthy",
+        "Closed",
+        "2/2",
+    ]
+    assert shown["llmprovider.headgate.dev/vllm"][1:6] == ["True", "Ready", "Healthy", "Closed", "2/2"]
+    assert shown["modelroute.headgate.dev/assistant"][:5] == ['["assistant"]', "True", "Ready", "2/2", "2/2"]
+    assert shown["tenantquota.headgate.dev/team"][:4] == ["True", "Ready", "1/1", "2/2"]
 
 
 def test_every_condition_says_which_generation_it_is_about(
     system: System, gateways: tuple[Gateway, Gateway]
 ) -> None:
-    found = system.get("llmprovider", "local", "default")
+    found = system.get("llmprovider", "vllm", "default")
 
     assert [c["type"] for c in found["status"]["conditions"]] == [
         "Accepted",
@@ -103,7 +135,7 @@ def test_every_condition_says_which_generation_it_is_about(
     assert {c["observedGeneration"] for c in found["status"]["conditions"]} == {
         found["metadata"]["generation"]
     }
-    assert system.condition("llmprovider", "local", "default", "Programmed")["message"] == (
+    assert system.condition("llmprovider", "vllm", "default", "Programmed")["message"] == (
         f"2 of 2 gateways run generation {found['metadata']['generation']}"
     )
 
@@ -111,7 +143,7 @@ def test_every_condition_says_which_generation_it_is_about(
 def test_nothing_but_status_is_ever_written_to_a_users_object(
     system: System, gateways: tuple[Gateway, Gateway]
 ) -> None:
-    for kind, name in (("llmprovider", "local"), ("modelroute", "chat"), ("tenantquota", "team")):
+    for kind, name in OBJECTS:
         metadata = system.cluster.kubectl(
             "get", kind, name, "-n", "default", "--show-managed-fields", "-o", "json"
         ).stdout

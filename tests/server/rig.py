@@ -155,6 +155,7 @@ def settings(
     token_file: Path | None = None,
     max_body_bytes: int = 64 * 1024,
     unready_s: float = 0.0,
+    body_idle_s: float = 30.0,
     access_log: bool = False,
 ) -> GatewaySettings:
     return GatewaySettings(
@@ -169,6 +170,7 @@ def settings(
         unready_s=unready_s,
         drain_s=5.0,
         max_body_bytes=max_body_bytes,
+        body_idle_s=body_idle_s,
         access_log=access_log,
     )
 

@@ -1,11 +1,13 @@
 """The end of a gateway: what is under way finishes, what comes is sent elsewhere, and nothing hangs."""
 
 import asyncio
+import dataclasses
 
 import aiohttp
 import pytest
 
 from gateway_runtime.server.fake_provider import FakeProvider
+from gateway_runtime.server.main import Gateway
 from tests.server.rawupstream import STREAM_HEAD, RawUpstream, chunk, raw_upstream
 from tests.server.rig import CHAT, KEY, Rig, provider, serving, settings, sse, table
 
@@ -93,6 +95,13 @@ async def test_what_does_not_finish_in_time_is_cut() -> None:
             await rig.gateway.stop(0.02)
             with pytest.raises(aiohttp.ClientPayloadError):
                 await answer.content.read()
+
+
+async def test_a_port_that_is_taken_is_an_error_that_leaves_nothing_open(fake: FakeProvider) -> None:
+    async with serving() as rig:
+        taken = dataclasses.replace(settings(), port=rig.gateway.port)
+        with pytest.raises(OSError, match="address already in use"):
+            await Gateway(taken).start()
 
 
 async def test_an_unready_gateway_still_serves_for_as_long_as_it_was_told(fake: FakeProvider) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from gateway_runtime.contract.table import Limit, RouteTimeouts
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.server.fake_provider import FakeProvider
 from gateway_runtime.server.upstream import UpstreamAnswer, UpstreamRequest
+from tests.server.operatorend import issue_certificate, operator_end
 from tests.server.rawupstream import answering, raw_upstream, saying
 from tests.server.rig import (
     CHAT,
@@ -402,6 +404,36 @@ async def test_a_body_whose_encoding_is_a_lie_is_refused(fake: FakeProvider) -> 
         answer,
         ErrorCode.MALFORMED_BODY,
         "The request could not be read: its body is not encoded as its headers say. Send it again, whole.",
+    )
+
+
+async def test_a_caller_that_stops_in_the_middle_of_its_body_is_given_up(fake: FakeProvider) -> None:
+    async with serving(table(provider(fake.url)), settings(body_idle_s=0.03)) as rig:
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.gateway.port)
+        head = f"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\napi-key: {KEY}\r\ncontent-length: 9\r\n\r\n{{"
+        writer.write(head.encode())
+        answer = await reader.readuntil(b"}}")
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert (
+        b"The request could not be read: its body stopped after 1 bytes and nothing came for 0.03 s. "
+        b"Send it again, whole."
+    ) in answer
+
+
+async def test_a_provider_whose_certificate_is_not_trusted_is_502(tmp_path: Path) -> None:
+    async with (
+        operator_end(issue_certificate(tmp_path)) as untrusted,
+        serving(table(provider(untrusted.url), routes=[route(max_attempts=1)])) as rig,
+    ):
+        answer = await rig.ask()
+
+    pin(
+        answer,
+        ErrorCode.UPSTREAM_UNREACHABLE,
+        "Endpoint chat/openai/e0 could not be reached: certificate not accepted: self-signed certificate; "
+        "1 attempt was made. Try again; if it stays so, the provider is down or its URL is wrong.",
     )
 
 

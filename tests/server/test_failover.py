@@ -151,6 +151,14 @@ async def test_the_last_answer_of_a_provider_is_passed_on_with_its_retry_after(f
     assert answer.error["message"] == "the fake provider was told to answer 429"
 
 
+async def test_a_retry_after_above_the_longest_pause_is_the_callers_to_wait_for(fake: FakeProvider) -> None:
+    fake.script = FakeScript(status=429, retry_after_s=7)
+    async with serving(table(provider(fake.url), routes=[route(max_attempts=3)])) as rig:
+        answer = await rig.ask()
+
+    assert (answer.status, answer.headers["x-headgate-attempts"]) == (429, "1")
+
+
 async def test_a_retry_after_that_fits_into_the_deadline_is_waited_for(fake: FakeProvider) -> None:
     fake.script = FakeScript(status=429, retry_after_s=0.02)
     async with serving(table(provider(fake.url), routes=[route(max_attempts=2)])) as rig:

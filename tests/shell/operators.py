@@ -1,4 +1,4 @@
-"""Operators in the test's own process and loop, with times short enough to wait for, and what tests ask of a cluster.
+"""Operators in the test's own process and loop, with short times, and what tests ask of a cluster.
 
 Polling is the only way to see what another process's API server holds; `eventually` looks every 20 ms.
 """

@@ -96,16 +96,16 @@ class Kube:
             return None
 
     async def apply_status(
-        self, kind: Kind, namespace: str, name: str, uid: str, status: Mapping[str, object]
+        self, kind: Kind, namespace: str, name: str, version: int, status: Mapping[str, object]
     ) -> Json:
-        """Server-side apply of `/status`, and of nothing else; the object as it is afterwards. Raises
-        NotFound when it is gone, Conflict when another object of that name (another `uid`) has taken its
-        place.
+        """Server-side apply of `/status`, and of nothing else; the object as it is afterwards. Raises NotFound
+        when it is gone, Conflict when it is not in the resourceVersion `version` any more: perhaps it has been
+        edited, or another object has taken its name.
         """
         body = {
             "apiVersion": API_VERSION,
             "kind": kind.name,
-            "metadata": {"namespace": namespace, "name": name, "uid": uid},
+            "metadata": {"namespace": namespace, "name": name, "resourceVersion": str(version)},
             "status": status,
         }
         return await self.connection.request(

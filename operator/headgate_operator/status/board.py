@@ -102,7 +102,7 @@ class Board:
         self._wake.set()
 
     def touch(self, key: str) -> None:
-        """The object's status was written, by us or by somebody else."""
+        """Something but the spec was written, by us or by somebody else."""
         self._mark((key,))
 
     async def run(self) -> None:
@@ -157,7 +157,7 @@ class Board:
         if rank is None:
             self._writer.drop(key)
         else:
-            self._writer.put(Job(key, verdict.meta.uid, status, rank))
+            self._writer.put(Job(key, stored.resource_version, status, rank))
 
     def _mark(self, keys: Collection[str]) -> None:
         if keys:

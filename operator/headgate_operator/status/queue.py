@@ -28,7 +28,8 @@ class Rank(IntEnum):
 class Job:
     key: str
     """`<Kind>/<namespace>/<name>`."""
-    uid: str
+    version: int
+    """The object's resourceVersion that the status was worked out for."""
     status: Mapping[str, object]
     rank: Rank
 
@@ -49,7 +50,7 @@ class WriteQueue:
         before = self._jobs.get(job.key)
         if before is not None and before[1].rank <= job.rank:
             # It keeps its place, and its rank: the transition that was waiting is in the newer status too.
-            self._jobs[job.key] = (before[0], Job(job.key, job.uid, job.status, before[1].rank))
+            self._jobs[job.key] = (before[0], Job(job.key, job.version, job.status, before[1].rank))
             return
         self._count += 1
         self._jobs[job.key] = (self._count, job)
