@@ -22,6 +22,7 @@ from aiohttp import web
 
 from gateway_runtime.contract.ids import GatewayId
 from gateway_runtime.contract.stream import Nack
+from gateway_runtime.server.log import configure_logging
 from gateway_runtime.server.main import Gateway
 from gateway_runtime.server.settings import GatewaySettings
 from headgate.folder import SUFFIXES
@@ -48,6 +49,7 @@ async def run_up(
     """Until SIGINT or SIGTERM. `announce` is called once with the port and the admin port when requests are
     served.
     """
+    configure_logging()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,7 +1,7 @@
 """The HTTP server that callers talk to: aiohttp's requests in, `request.serve_completion`'s answers out.
 
 This room knows HTTP and the caller's dialect (OpenAI's) and decides nothing else. Every answer, errors
-included, leaves through `_answer` or `_Reply`, so that each has the same headers.
+included, leaves through `_Reply` with the headers of `headers`.
 
 Two subtle rules. A caller that leaves cancels its handler (`handler_cancellation`), which stops the upstream.
 While the gateway drains, a connection that is kept would bring requests that nobody serves: every answer then

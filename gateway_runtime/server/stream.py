@@ -12,7 +12,7 @@ Hello tells none, so that everything comes anew.
 import asyncio
 import ssl
 from collections.abc import Callable
-from importlib.metadata import version as distribution_version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import aiohttp
@@ -157,7 +157,7 @@ class StreamClient:
     def _greet(self) -> Hello:
         return Hello(
             gateway=self._settings.name,
-            software=distribution_version("headgate"),
+            software=_find_software_version(),
             schema_version=SCHEMA_VERSION,
             version=self._reloader.version,
             bucket_digests=() if self._start_over else self._reloader.bucket_digests,
@@ -170,3 +170,11 @@ class StreamClient:
         if self._settings.token_file is None:
             return {}
         return {"Authorization": f"Bearer {self._settings.token_file.read_text().strip()}"}
+
+
+def _find_software_version() -> str:
+    """Sources on the path without an installation have none."""
+    try:
+        return version("headgate")
+    except PackageNotFoundError:
+        return "unknown"

@@ -53,7 +53,7 @@ class Rooms:
         self.board = Board(self.store, self.publisher, self.writer, settings.status, metrics)
         self.reconciler = Reconciler(self.store, self.sweeper, self.publisher, self.board, salt, metrics)
         self.store.on_dirty = self.reconciler.mark
-        self.store.on_status = self.board.touch
+        self.store.on_rest = self.board.touch
         self.signs = Signs(_watch_paths(settings.scopes), self._cross(self.sweeper.soon))
         self.watcher = Watcher(
             kube.connection,

@@ -3,6 +3,7 @@
 import asyncio
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,12 +79,15 @@ async def test_a_token_for_another_audience_proves_nothing(
     assert await kube.review_token("nonsense", "headgate-operator") is None
 
 
-async def test_a_status_is_applied_under_our_name_and_nothing_else_is(kube: Kube, objects: Objects) -> None:
+async def test_a_status_is_applied_and_nothing_else_is(kube: Kube, objects: Objects) -> None:
     await objects.apply(provider("openai"))
     before = await objects.get("LLMProvider", "openai")
-    uid = before["metadata"]["uid"]
-    written = await kube.apply_status(PROVIDER, objects.namespace, "openai", uid, {"health": "Healthy"})
-    again = await kube.apply_status(PROVIDER, objects.namespace, "openai", uid, {"circuit": "Open"})
+    written = await kube.apply_status(
+        PROVIDER, objects.namespace, "openai", _version(before), {"health": "Healthy"}
+    )
+    again = await kube.apply_status(
+        PROVIDER, objects.namespace, "openai", _version(written), {"circuit": "Open"}
+    )
 
     assert written["status"] == {"health": "Healthy"}
     assert again["status"] == {"circuit": "Open"}
@@ -91,15 +95,21 @@ async def test_a_status_is_applied_under_our_name_and_nothing_else_is(kube: Kube
     assert again["metadata"]["generation"] == 1
 
 
-async def test_a_status_for_an_object_that_is_gone_or_another_is_refused(
-    kube: Kube, objects: Objects
-) -> None:
+async def test_a_status_for_an_object_that_is_gone_is_refused(kube: Kube, objects: Objects) -> None:
+    with pytest.raises(NotFound):
+        await kube.apply_status(PROVIDER, objects.namespace, "nobody", 1, {"health": "Healthy"})
+
+
+async def test_a_status_for_an_object_that_has_changed_since_is_refused(kube: Kube, objects: Objects) -> None:
+    await objects.apply(provider("openai"))
+    before = await objects.get("LLMProvider", "openai")
+    await objects.delete("LLMProvider", "openai")
     await objects.apply(provider("openai"))
 
-    with pytest.raises(NotFound):
-        await kube.apply_status(PROVIDER, objects.namespace, "nobody", "u", {"health": "Healthy"})
     with pytest.raises(Conflict):
-        await kube.apply_status(PROVIDER, objects.namespace, "openai", "another-uid", {"health": "Healthy"})
+        await kube.apply_status(
+            PROVIDER, objects.namespace, "openai", _version(before), {"health": "Healthy"}
+        )
 
 
 async def test_a_list_comes_in_pages_with_one_resource_version(kube: Kube, objects: Objects) -> None:
@@ -174,6 +184,10 @@ async def test_a_kubeconfig_that_is_not_there_is_named_with_the_remedy() -> None
 
     assert "name a kubeconfig file with --kubeconfig or KUBECONFIG" in str(caught.value)
     assert not caught.value.retryable
+
+
+def _version(raw: dict[str, Any]) -> int:
+    return int(raw["metadata"]["resourceVersion"])
 
 
 def _salt(number: int) -> dict[str, bytes]:

@@ -149,7 +149,7 @@ async def test_a_label_on_the_lease_does_not_cost_the_lead(election: Election) -
     first = election.join("first")
     await eventually(first.leads)
     lease = await election.lease()
-    lease["metadata"].setdefault("labels", {})["by"] = "an administrator"
+    lease["metadata"].setdefault("labels", {})["by"] = "administrator"
     renewed = lease["spec"]["renewTime"]
     await election.kube.replace_lease(lease)
     await eventually(election.lease, lambda now: now["spec"]["renewTime"] != renewed)

@@ -24,7 +24,7 @@ class Watched(Store):
         self.dirty = 0
         self.statuses: list[str] = []
         self.on_dirty = self._count
-        self.on_status = self.statuses.append
+        self.on_rest = self.statuses.append
 
     def _count(self) -> None:
         self.dirty += 1

@@ -5,7 +5,7 @@ from headgate_operator.status.queue import Job, Rank, WriteQueue
 
 
 def job(key: str, rank: Rank = Rank.TRANSITION, text: str = "") -> Job:
-    return Job(key, "uid", {"text": text}, rank)
+    return Job(key, 1, {"text": text}, rank)
 
 
 def drain(queue: WriteQueue, now: float) -> list[str]:

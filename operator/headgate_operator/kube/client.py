@@ -98,9 +98,9 @@ class Kube:
     async def apply_status(
         self, kind: Kind, namespace: str, name: str, version: int, status: Mapping[str, object]
     ) -> Json:
-        """Server-side apply of `/status`, and of nothing else; the object as it is afterwards. Raises NotFound
-        when it is gone, Conflict when it is not in the resourceVersion `version` any more: perhaps it has been
-        edited, or another object has taken its name.
+        """Server-side apply of `/status`, and of nothing else; the object as it is afterwards. Raises
+        NotFound when it is gone, Conflict when it is not in the resourceVersion `version` any more: perhaps
+        it has been edited, or another object has taken its name.
         """
         body = {
             "apiVersion": API_VERSION,

@@ -110,9 +110,7 @@ class Board:
         loop = asyncio.get_running_loop()
         refreshes = TokenBucket(self._times.refreshes_per_minute / 60, 1, loop.time())
         full_at = loop.time() + self._times.full_pass_s
-        self._published = None  # of an earlier term; what holds now comes with the next `update`
-        self._busy = True
-        self._mark(self._verdicts)
+        self._begin_term()
         while True:
             due = full_at if self._all_at is None else min(full_at, self._all_at)
             with contextlib.suppress(TimeoutError):
@@ -126,6 +124,11 @@ class Board:
                 full_at = loop.time() + self._times.full_pass_s
             if self._published is not None:
                 await self._roll(self._published, refreshes)
+
+    def _begin_term(self) -> None:
+        self._published = None  # of an earlier term; what holds now comes with the next `update`
+        self._busy = True
+        self._mark(self._verdicts)
 
     async def _roll(self, published: Published, refreshes: TokenBucket) -> None:
         self._busy = True

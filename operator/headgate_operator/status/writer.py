@@ -3,9 +3,9 @@
 In: jobs from `Board`. Out: server-side applies; the store learns what was written before the watch tells
 it, so that nothing is written twice. `Board` hears of each end (`on_done`) and works the object out anew.
 
-Rules. A name's end (404) and another object in its place (409) are not errors: the watch is about to say
-so. After another failure everything waits a little, and the board tries again; what the API server refuses
-for good (a schema of another version) is tried again with the next full pass.
+Rules. An object that is gone (404) or has changed (409) is no error: the watch is about to say so. After
+another failure everything waits a little, and the board tries again; what the API server refuses for good (a
+schema of another version) is tried again with the next full pass.
 """
 
 import asyncio
@@ -55,6 +55,12 @@ class Writer:
         self._pause_s = 0.0
         self.on_done: Callable[[str], None] = lambda key: None
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is due or under way; what waits for its ten seconds does not count."""
+        loop_time = asyncio.get_running_loop().time()
+        return not self._under_way and (self._queue.next_due() or loop_time + 1) > loop_time
+
     def put(self, job: Job) -> None:
         """While the object is being written, nothing is queued: `on_done` makes the board look again."""
         if job.key not in self._under_way:
@@ -102,21 +108,25 @@ class Writer:
                     await self._wake.wait()
 
     async def _write(self, job: Job) -> None:
+        look_again = False
         try:
             if self._leading():
-                await self._apply(job)
+                look_again = await self._apply(job)
         finally:
             self._under_way.discard(job.key)
-        self.on_done(job.key)
+        if look_again:
+            self.on_done(job.key)
 
-    async def _apply(self, job: Job) -> None:
+    async def _apply(self, job: Job) -> bool:
+        """Whether the board should look at the object again without waiting for the watch."""
         kind, namespace, name = job.key.split("/")
         stored = self._store.get(job.key)
         before = stored.status if stored else None
         try:
-            written = await self._kube.apply_status(KINDS[kind], namespace, name, job.uid, job.status)
+            written = await self._kube.apply_status(KINDS[kind], namespace, name, job.version, job.status)
         except (NotFound, Conflict):
             self._metrics.status_gone.inc()
+            return False
         except KubeError as error:
             self._metrics.status_failed.inc()
             if error.retryable:
@@ -125,6 +135,7 @@ class Writer:
                 self._pause_s = min(max(2 * self._pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
             else:
                 log.warning("status refused", object=job.key, error=str(error))
+                return False
         else:
             self._pause_s = 0.0
             self._metrics.status_written.inc()
@@ -132,3 +143,4 @@ class Writer:
             self._store.note_written(written)
             if stored is not None:
                 self._announcer.announce(stored.manifest.meta, find_transitions(before, status))
+        return True

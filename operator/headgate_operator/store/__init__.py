@@ -3,7 +3,7 @@ name.
 
 In: raw objects, from Kopf's watches (`handlers`) and from lists (`sweep`), in any order and more than once.
 Out: `Resources` for compile and the previous statuses for the roll-up. It calls `on_dirty` when there is
-something to compile, `on_status` when somebody wrote a status. It lives in one event loop, and nothing here
+something to compile, `on_rest` when somebody wrote a status. It lives in one event loop, and nothing here
 awaits.
 """
 

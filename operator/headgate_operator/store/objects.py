@@ -25,7 +25,8 @@ _TOMBSTONES: Final = 10_000
 
 class Change(Enum):
     NOTHING = "Nothing"
-    STATUS = "Status"
+    REST = "Rest"
+    """Its status, labels or the like; the spec is the same."""
     SPEC = "Spec"
 
 
@@ -89,7 +90,7 @@ class Objects:
             metadata.get("generation"),
         ):
             self._objects[key] = StoredObject(before.manifest, version, status)
-            return Change.NOTHING if status == before.status else Change.STATUS
+            return Change.REST
         self._objects[key] = StoredObject(self._parse(key, raw), version, status)
         return Change.SPEC
 

@@ -42,8 +42,8 @@ class Store:
         """Every kind has been listed once. Before that nothing may be published."""
         self.on_dirty: Callable[[], None] = _ignore
         """There is something to compile, or a Secret to read first."""
-        self.on_status: Callable[[str], None] = _ignore_key
-        """Somebody, perhaps we, changed the status of the object with this key."""
+        self.on_rest: Callable[[str], None] = _ignore_key
+        """Somebody else wrote the status, labels or the like of the object with this key."""
 
     def __repr__(self) -> str:
         return f"<Store {self.statistics()}>"
@@ -66,8 +66,8 @@ class Store:
         change = self.objects.upsert(raw)
         if change is Change.SPEC:
             self._follow(key)
-        elif change is Change.STATUS:
-            self.on_status(key)
+        elif change is Change.REST:
+            self.on_rest(key)
 
     def remove(self, raw: Mapping[str, Any]) -> None:
         """A custom resource as it was when it was deleted; its resourceVersion is the deletion's."""
