@@ -38,6 +38,7 @@ class ErrorCode(Enum):
     UPSTREAM_MALFORMED = _Facts("HG1015", 502, "api_error", "upstream_malformed", True)
     STREAM_INTERRUPTED = _Facts("HG1016", 502, "api_error", "stream_interrupted", True)
     INTERNAL = _Facts("HG1017", 500, "api_error", "internal_error", True)
+    CREDENTIAL_REFUSED = _Facts("HG1018", 502, "api_error", "provider_credential_refused", False)
 
     @property
     def id(self) -> str:

@@ -162,7 +162,7 @@ def refuse_without_credential(provider: Provider, credentials: Sequence[str], st
     else:
         what, remedy = "wants a credential and has none", "add one to its credentials"
     return GatewayError(
-        ErrorCode.UPSTREAM_UNREACHABLE,
+        ErrorCode.CREDENTIAL_REFUSED,
         f"Provider {provider.id} {what} (status {status}). Your own key is fine; whoever owns "
         f"the provider must {remedy}.",
     )

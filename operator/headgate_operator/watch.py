@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 STOP_TIMEOUT_S: Final = 8.0
 """Kopf gives its workers two seconds, and hung tasks five."""
+RESTART_S: Final = 1.0
 
 
 class Signs:
@@ -97,38 +98,43 @@ class Watcher:
         return self._thread is not None and not self._thread.is_alive()
 
     async def run(self) -> None:
-        """Until cancelled. Raises what ended Kopf; Kopf never ends by itself."""
-        ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        loop = asyncio.get_running_loop()
+        """Until cancelled. Raises what ended Kopf, which never ends by itself. Only a connection that breaks
+        while Kopf is asking what the API server serves is not its end: Kopf does not try that twice, so we
+        start it again.
+        """
+        self._signs.start(time.monotonic())
+        while True:
+            error = await self._run_once()
+            if not isinstance(error, aiohttp.ClientError | TimeoutError):
+                raise RuntimeError(
+                    "Kopf, which watches the cluster, has ended; this process must start anew"
+                ) from error
+            log.warning("kopf could not start; starting it again", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(RESTART_S)
 
-        def tell(error: BaseException | None) -> None:
-            if not ended.done():
-                ended.set_result(error)
+    async def _run_once(self) -> BaseException | None:
+        """What Kopf raised at its end."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[BaseException | None] = loop.create_future()
 
         def work() -> None:
             error: BaseException | None = None
             try:
                 asyncio.run(self._operate())
-            except (
-                BaseException
-            ) as raised:  # also kopf's own cancellations: whatever it was, the main loop must know
+            except BaseException as raised:  # also Kopf's own cancellations: the main loop must know of each
                 error = raised
-            loop.call_soon_threadsafe(tell, error)
+            loop.call_soon_threadsafe(ended.set_result, error)
 
-        self._signs.start(time.monotonic())
         self._thread = threading.Thread(target=work, name="kopf", daemon=True)
         self._thread.start()
         try:
             await asyncio.wait((ended,))  # not `await ended`: cancelling this task would cancel it
-            raise RuntimeError(
-                "Kopf, which watches the cluster, has ended; this process must start anew"
-            ) from ended.result()
         finally:
             self._ask_to_stop()
-            if not ended.done():
-                await asyncio.wait((ended,), timeout=STOP_TIMEOUT_S)
+            await asyncio.wait((ended,), timeout=STOP_TIMEOUT_S)
             if ended.done():
                 self._thread.join()
+        return ended.result()
 
     async def _operate(self) -> None:
         self._loop = asyncio.get_running_loop()

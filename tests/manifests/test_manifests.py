@@ -19,7 +19,9 @@ def test_the_base_is_taken_without_a_warning(cluster: Cluster) -> None:
     """Warnings would tell of pod security, of unknown fields and of deprecated versions."""
     cluster.apply(BASE / "namespace.yaml")
 
-    applied = cluster.kubectl("apply", "--server-side", "--dry-run=server", "--validate=strict", "-k", BASE)
+    applied = cluster.kubectl(
+        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-k", BASE
+    )
 
     assert applied.stderr == ""
     assert "deployment.apps/headgate-gateway serverside-applied (server dry run)" in applied.stdout

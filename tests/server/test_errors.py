@@ -261,7 +261,7 @@ async def test_a_provider_that_refuses_our_credentials_is_not_the_callers_fault(
 
     pin(
         answer,
-        ErrorCode.UPSTREAM_UNREACHABLE,
+        ErrorCode.CREDENTIAL_REFUSED,
         'Provider chat/openai refused credential "key-0", "key-1" (status 401). Your own key is fine; '
         "whoever owns the provider must put a valid key into the Secret behind it.",
     )
@@ -274,7 +274,7 @@ async def test_a_provider_that_wants_a_credential_and_has_none_is_named(fake: Fa
 
     pin(
         answer,
-        ErrorCode.UPSTREAM_UNREACHABLE,
+        ErrorCode.CREDENTIAL_REFUSED,
         "Provider chat/openai wants a credential and has none (status 401). Your own key is fine; "
         "whoever owns the provider must add one to its credentials.",
     )
