@@ -16,7 +16,8 @@ def test_an_error_says_its_code_first() -> None:
     assert (error.message, error.retry_after_s, error.code.status) == ("Wait a little.", 3.0, 429)
 
 
-def test_what_the_caller_must_mend_is_not_to_be_retried() -> None:
-    fruitless = {code.name for code in ErrorCode if not code.value.retry}
+def test_what_somebody_must_mend_first_is_not_to_be_retried() -> None:
+    fruitless = {code for code in ErrorCode if not code.value.retry}
 
-    assert fruitless == {code.name for code in ErrorCode if 400 <= code.status < 500 and code.status != 429}
+    callers = {code for code in ErrorCode if 400 <= code.status < 500 and code.status != 429}
+    assert fruitless == callers | {ErrorCode.CREDENTIAL_REFUSED}
