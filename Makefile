@@ -13,6 +13,11 @@ help:  ## list the targets
 $(READY): requirements/dev.txt pyproject.toml scripts/setup
 	@scripts/setup $(VENV)
 
+bench: $(READY)  ## measure propagation and scale anew into bench/RESULTS.md (a quarter of an hour)
+	@$(BIN)/python -m tests.kube.assets
+	@$(BIN)/python -m bench.propagation
+	@$(BIN)/python -m bench.scale
+
 setup: $(READY)  ## make the virtual environment and install everything into it
 
 run: $(READY)  ## start a fake provider and a gateway over examples/quickstart (PORT=8080)
@@ -41,9 +46,12 @@ format: $(READY)  ## format the code and mend what ruff can mend
 crds: $(READY)  ## write crds/*.yaml from the models in operator/headgate_operator/api
 	@$(BIN)/python -m headgate_operator.api.schema crds
 
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+    --python-version 3.11 --all-extras pyproject.toml
+
 lock: $(READY)  ## resolve the dependencies anew and pin them with hashes
 	@$(BIN)/pip install --quiet uv
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	    --python-version 3.11 --all-extras --group dev pyproject.toml -o requirements/dev.txt
+	@$(LOCK) --group dev -o requirements/dev.txt
+	@$(LOCK) --constraint requirements/dev.txt -o requirements/runtime.txt
 
-.PHONY: help setup run test check lint types contracts format crds lock
+.PHONY: help setup run test check lint types contracts format crds lock bench

@@ -105,12 +105,16 @@ class Watcher:
         self._signs.start(time.monotonic())
         while True:
             error = await self._run_once()
-            if not isinstance(error, aiohttp.ClientError | TimeoutError):
-                raise RuntimeError(
-                    "Kopf, which watches the cluster, has ended; this process must start anew"
-                ) from error
-            log.warning("kopf could not start; starting it again", error=f"{type(error).__name__}: {error}")
-            await asyncio.sleep(RESTART_S)
+            if isinstance(error, aiohttp.ClientError | TimeoutError):
+                log.warning(
+                    "kopf could not start; starting it again", error=f"{type(error).__name__}: {error}"
+                )
+                self._thread = None
+                await asyncio.sleep(RESTART_S)
+                continue
+            raise RuntimeError(
+                "Kopf, which watches the cluster, has ended; this process must start anew"
+            ) from error
 
     async def _run_once(self) -> BaseException | None:
         """What Kopf raised at its end."""

@@ -114,9 +114,9 @@ class ApiProxy:
             auto_decompress=False,
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
         )
-        runner = web.ServerRunner(
-            web.Server(self._handle, handler_cancellation=True, access_log=None), shutdown_timeout=0
-        )
+        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        # Watches that are open at the end are cut. To aiohttp, 0 would mean for ever.
+        runner = web.ServerRunner(server, shutdown_timeout=0.01)
         await runner.setup()
         await web.SockSite(runner, self._port.socket()).start()
         return session, runner

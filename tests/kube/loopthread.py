@@ -12,6 +12,11 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+ANSWERS_WITHIN_S = 30.0
+"""Everything asked of a proxy takes milliseconds. The limit of pytest does not help when a proxy hangs while
+it is
+closed after a failed test: pytest-timeout stops its clock at the failure."""
+
 
 class LoopThread:
     """Runs from construction to `close`, which cancels what is left and waits for its end."""
@@ -22,8 +27,8 @@ class LoopThread:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run it there, wait for it here."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+        """Run it there, wait for it here. Raises `TimeoutError`."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(ANSWERS_WITHIN_S)
 
     def call(self, function: Callable[[], T]) -> T:
         """The same for a function that must be on the loop's thread but has nothing to await."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -90,6 +91,16 @@ class TestFaultProxy:
             with pytest.raises(ConnectionError):
                 answer.result(10)
 
+    def test_a_connection_that_is_stalled_when_the_proxy_closes_is_reset(self, cluster: Cluster) -> None:
+        proxy = FaultProxy(cluster.port)
+        with socket.create_connection(("127.0.0.1", proxy.port)) as connection:
+            proxy.wait_until(lambda proxy: proxy.open_connections == 1)
+            proxy.stall()
+            proxy.close()
+
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1)
+
 
 class TestApiProxy:
     def test_requests_are_counted_by_verb_and_path(
@@ -175,6 +186,16 @@ class TestApiProxy:
             apiproxy.wait_until(lambda proxy: len(proxy.open_watches) == 1)
 
         apiproxy.wait_until(lambda proxy: proxy.open_watches == [])
+
+    def test_a_watch_that_is_open_when_the_proxy_closes_is_cut(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        proxy = ApiProxy(cluster.access)
+        with watch(proxy.access, namespace, "0") as stream:
+            proxy.close()
+
+            with pytest.raises(http.client.IncompleteRead):
+                stream.read()
 
     def test_a_stopped_api_server_is_a_broken_connection(self, cluster: Cluster, apiproxy: ApiProxy) -> None:
         cluster.stop_apiserver()

@@ -1,10 +1,12 @@
 """The whole operator against a real API server, in this process: what it never does, and what it survives."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from headgate_operator.kube import Conflict, Kube
 from headgate_operator.main import Operator
 from headgate_operator.settings import LeaseTimes, WatchTimes
 from tests.kube.apiproxy import ApiProxy
@@ -22,6 +24,7 @@ from tests.shell.operators import (
     route,
     running,
     secret,
+    table_of,
     wait_leading,
     wait_table,
 )
@@ -51,7 +54,7 @@ async def test_nothing_but_the_status_of_a_users_object_is_written(
     async with running(make_settings(cluster.kubeconfig, objects.namespace)) as operator:
         await wait_leading(operator)
         for kind, name in OBJECTS:
-            await eventually(lambda kind=kind, name=name: objects.conditions(kind, name))
+            await eventually(partial(objects.conditions, kind, name))
 
     after = {kind: await objects.get(kind, name) for kind, name in OBJECTS}
     for kind, _ in OBJECTS:
@@ -218,6 +221,48 @@ async def test_a_broken_object_does_not_stop_the_others(cluster: Cluster, object
         assert conditions["ResolvedRefs"] == ("False", "ProviderNotFound")
 
 
+async def test_a_leader_that_loses_its_lease_stops_publishing_and_writing(
+    cluster: Cluster, objects: Objects, kube: Kube
+) -> None:
+    async with running(make_settings(cluster.kubeconfig, objects.namespace)) as operator:
+        await wait_leading(operator)
+        await eventually(lambda: _take_lease(kube, objects.namespace))
+        _, text = await eventually(lambda: probe(operator, "/readyz"), lambda answer: answer[0] == 503)
+        await objects.apply(provider("openai"))
+        await eventually(lambda: _knows(operator, "openai"))
+
+        assert text == f"follower: Lease {objects.namespace}/headgate-operator is held by rival\n"
+        assert table_of(operator) == set()
+        assert await objects.conditions("LLMProvider", "openai") == {}
+
+
+async def test_no_value_of_a_secret_is_shown_anywhere(
+    cluster: Cluster, objects: Objects, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = ("sk-planted-watched", "sk-planted-unwatched", "sk-planted\tmalformed")
+    await objects.apply(
+        secret("watched", keys[0]),
+        secret("unwatched", keys[1], watched=False),
+        secret("malformed", keys[2]),
+        provider("openai", "watched", "unwatched", "malformed"),
+        quota("team", "watched"),
+        quota("other-team", "watched"),
+    )
+    async with running(make_settings(cluster.kubeconfig, objects.namespace)) as operator:
+        await wait_table(operator, "Provider/openai", "Tenant/team", "Tenant/other-team")
+        shown = [str(await eventually(lambda: objects.conditions("TenantQuota", "other-team")))]
+        for kind, name in (("LLMProvider", "openai"), ("TenantQuota", "team"), ("TenantQuota", "other-team")):
+            await eventually(partial(objects.conditions, kind, name))
+            shown.append(str(await objects.get(kind, name)))
+        shown.append(str(await eventually(objects.events)))
+        shown.append((await probe(operator, "/metrics"))[1])
+        assert operator.rooms is not None
+        shown.append(repr(operator.rooms.store) + repr(operator.rooms.store.secrets.data))
+    shown.append(capsys.readouterr().out + caplog.text)
+
+    assert "planted" not in "".join(shown)
+
+
 async def test_at_rest_it_asks_the_api_server_only_to_renew_its_lease(
     objects: Objects, apiproxy: ApiProxy, tmp_path: Path
 ) -> None:
@@ -234,6 +279,22 @@ async def test_at_rest_it_asks_the_api_server_only_to_renew_its_lease(
 
         asked = {(request.verb, request.resource) for request in apiproxy.requests[start:]}
         assert asked == {("update", "leases")}
+
+
+async def _take_lease(kube: Kube, namespace: str) -> bool:
+    lease = await kube.read_lease(namespace, "headgate-operator")
+    assert lease is not None
+    lease["spec"]["holderIdentity"] = "rival"
+    try:
+        await kube.replace_lease(lease)
+    except Conflict:
+        return False
+    return True
+
+
+async def _knows(operator: Operator, name: str) -> bool:
+    assert operator.rooms is not None
+    return any(key.endswith(f"/{name}") for key in operator.rooms.store.objects)
 
 
 def _lists_secrets(request: ApiRequest) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -176,8 +177,29 @@ async def test_a_report_moves_its_provider_and_the_routes_to_it(bench: Bench, ob
 
     for kind, name in (("LLMProvider", "openai"), ("ModelRoute", "gpt")):
         await eventually(
-            lambda kind=kind, name=name: objects.conditions(kind, name),  # type: ignore[misc]
+            partial(objects.conditions, kind, name),
             lambda c: c["Healthy"] == ("False", "Unhealthy"),
+        )
+
+
+async def test_an_edited_provider_brings_the_routes_to_it_along(bench: Bench, objects: Objects) -> None:
+    """All of them: none of a provider's routes is forgotten while the set of changed objects grows."""
+    await objects.apply(provider("openai"), *(route(f"gpt-{i}", "openai") for i in range(8)))
+    bench.fleet.connect("gw-1")
+    bench.start()
+    await bench.publish()
+    await bench.idle()
+    endpoint = f"{objects.namespace}/openai/default"
+    bench.fleet.report("gw-1", endpoint, "Healthy")
+    await objects.edit(
+        "LLMProvider", "openai", lambda raw: raw["spec"].update(baseUrl="http://moved.example/v1")
+    )
+    await bench.publish()
+
+    for i in range(8):
+        await eventually(
+            partial(objects.conditions, "ModelRoute", f"gpt-{i}"),
+            lambda c: c["Healthy"] == ("True", "Healthy"),
         )
 
 

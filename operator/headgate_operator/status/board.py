@@ -72,9 +72,8 @@ class Board:
         changed = {key for key, new in verdicts.items() if (old := before.get(key)) is not new and old != new}
         if changed:
             self._routes = _index_routes(verdicts.values())
-        changed.update(
-            self._routes_of(key.split("/", 1)[1] for key in changed if key.startswith(f"{PROVIDER.name}/"))
-        )
+        providers = [key.split("/", 1)[1] for key in changed if key.startswith(f"{PROVIDER.name}/")]
+        changed.update(self._routes_of(providers))
         since = self._published.since if self._published else {}
         self._published = published
         if published is not None and published.since is not since:
