@@ -154,17 +154,28 @@ class ApiProxy:
             ) as answer:
                 outgoing = web.StreamResponse(status=answer.status, headers=_passed_on(answer.headers))
                 await outgoing.prepare(incoming)
-                watching = request.verb == "watch" and answer.status == 200
-                async with aclosing(
-                    self._events(answer.content, request) if watching else _chunks(answer.content)
-                ) as chunks:
-                    async for chunk in chunks:
-                        await outgoing.write(chunk)
-                await outgoing.write_eof()
+                await self._pass_on(answer, outgoing, request)
         except (OSError, aiohttp.ClientError):  # of either side: the other one's breaks, too
             if incoming.transport is not None:
                 incoming.transport.abort()
         return outgoing
+
+    async def _pass_on(
+        self, answer: aiohttp.ClientResponse, outgoing: web.StreamResponse, request: ApiRequest
+    ) -> None:
+        watching = request.verb == "watch" and answer.status == 200
+        try:
+            async with aclosing(
+                self._events(answer.content, request) if watching else _chunks(answer.content)
+            ) as chunks:
+                async for chunk in chunks:
+                    await outgoing.write(chunk)
+            await outgoing.write_eof()
+        finally:
+            # What is unfinished is not closed but aborted: TLS would wait for the server's goodbye, perhaps
+            # for longer than this proxy's loop lives.
+            if answer.connection is not None and answer.connection.transport is not None:
+                answer.connection.transport.abort()
 
     async def _events(
         self, content: aiohttp.StreamReader, request: ApiRequest

@@ -151,14 +151,15 @@ def _install_go(work: Path, progress: Callable[[str], None]) -> str:
 def _locked(path: Path, progress: Callable[[str], None]) -> Iterator[None]:
     """Hold an exclusive lock on `path`. The system drops it when the holder dies, however it dies."""
     with path.open("w") as file:
-        waited_s = 0
+        started, next_report_s = time.monotonic(), 0.0
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if waited_s % REPORT_EVERY_S == 0:
-                    progress(f"another process is building there: waiting since {waited_s} s")
-            time.sleep(1)
-            waited_s += 1
+                waited_s = time.monotonic() - started
+                if waited_s >= next_report_s:
+                    progress(f"another process is building there: waiting for {waited_s:.0f} s")
+                    next_report_s += REPORT_EVERY_S
+            time.sleep(0.05)
         yield

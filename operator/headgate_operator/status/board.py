@@ -36,7 +36,9 @@ QUIET_S: Final = 0.02
 MEMBERSHIP_S: Final = 1.0
 """A gateway that dials in acknowledges right after; without waiting, every object would be written twice."""
 _CHUNK: Final = 50
-"""Objects between two looks at the rest of the world: some 5 ms."""
+"""Objects between two pauses: some 5 ms."""
+_BREATH_S: Final = 0.005
+"""The pause: a pass over 10,000 objects must not hold up an edit, whose compile wants the same processor."""
 
 
 class Board:
@@ -141,7 +143,7 @@ class Board:
                 self._metrics.object_errors.labels("rollup").inc()
                 log.exception("status could not be worked out", object=key)
             if i % _CHUNK == 0:
-                await asyncio.sleep(0)
+                await asyncio.sleep(_BREATH_S)
         self._busy = False
 
     def _roll_object(self, key: str, desk: Desk, refreshes: TokenBucket) -> None:
