@@ -71,7 +71,8 @@ def main() -> None:
             "| | measured | goal |",
             "|---|---|---|",
             f"| start of the process to the first whole table | {start_s:.1f} s | < 20 s |",
-            f"| one edit to published and live on a gateway, p50 of {len(edits)} | {statistics.median(edits):.0f} ms | < 200 ms |",
+            f"| one edit to published and live on a gateway, p50 of {len(edits)} | "
+            f"{statistics.median(edits):.0f} ms | < 200 ms |",
             f"| the same, worst | {max(edits):.0f} ms | |",
             f"| operator memory, resident | {memory_mb:.0f} MB (peak {peak_mb:.0f} MB) | < 400 MB |",
             f"| API requests per minute at rest, over {arguments.rest_s:.0f} s | {per_minute:.1f} | < 10 |",
@@ -205,7 +206,7 @@ def _published(operator: Operator, objects: int) -> bool:
 
 
 def _applied(gateway: Gateway) -> int:
-    """How many tables it has applied, by its log: `/debug/table` of 10,000 objects would be the load itself."""
+    """How many tables it has applied, by its log: `/debug/table` of 10,000 objects would be a load."""
     return gateway.log.read_bytes().count(b'"event": "table applied"')
 
 

@@ -35,7 +35,7 @@ compare.
 
 
 class MalformedTable(ValueError):
-    """Bytes that are not a table of this schema version: the sender's fault; the receiver keeps what it has."""
+    """Bytes that are not a table of this schema version. The receiver keeps what it has."""
 
 
 class Bucket(NamedTuple):
