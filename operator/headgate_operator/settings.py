@@ -46,9 +46,12 @@ class LeaseTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchTimes:
-    inactivity_s: float = 70.0
-    """A watch that is silent for so long is opened anew; the API server sends a bookmark every minute."""
-    dead_s: float = 180.0
+    inactivity_s: float = 100.0
+    """A watch that is silent for so long is opened anew. The API server sends a bookmark every minute, but
+    none for a kind of which it has seen no change since its own start: shorter times would cost more
+    requests at rest.
+    """
+    dead_s: float = 240.0
     """A watch that has shown no sign of life for so long, while the API server answers, is dead."""
     sweep_s: float = 300.0
     """Between two comparisons with a list of our own."""

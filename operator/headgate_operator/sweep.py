@@ -102,7 +102,7 @@ class Sweeper:
             for scope in self._scopes:
                 for kind in KINDS.values():
                     await _restart_when_gone(partial(self._sweep_kind, kind, scope))
-                await _restart_when_gone(partial(self._fill_secrets, scope))
+                await _restart_when_gone(partial(self._sweep_secrets, scope))
             await self.read_secrets()
 
     async def read_secrets(self) -> None:
@@ -117,12 +117,9 @@ class Sweeper:
                 self._store.upsert(raw)
 
     async def _fill_secrets(self, scope: str | None) -> None:
-        listed: set[SecretId] = set()
         async for page in self._kube.list_labelled_secrets(scope):
             for raw in page.items:
-                listed.add(SecretId(raw["metadata"]["namespace"], raw["metadata"]["name"]))
                 self._store.upsert_secret(raw, watched=True)
-        self._store.doubt_secrets_except(listed, scope)
 
     async def _sweep_kind(self, kind: Kind, scope: str | None) -> None:
         listed: dict[str, Listed] = {}
@@ -147,6 +144,16 @@ class Sweeper:
                 kind=kind.name,
             )
         await _for_each(differences.stale, partial(self._read_object, kind))
+
+    async def _sweep_secrets(self, scope: str | None) -> None:
+        """Doubts are read by name afterwards, and tell themselves what has become of them."""
+        listed: dict[SecretId, int] = {}
+        async for page in self._kube.list_labelled_secrets(scope, metadata_only=True):
+            for raw in page.items:
+                metadata = raw["metadata"]
+                secret = SecretId(metadata["namespace"], metadata["name"])
+                listed[secret] = parse_version(metadata["resourceVersion"])
+        self._store.compare_secrets(listed, scope)
 
     async def _read_object(self, kind: Kind, key: str) -> None:
         _, namespace, name = key.split("/")

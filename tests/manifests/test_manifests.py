@@ -8,6 +8,7 @@ import yaml
 
 from headgate.cli import main
 from headgate.validate import validate_paths
+from tests.kube.assets import find_kube_assets
 from tests.kube.cluster import Cluster
 
 MANIFESTS = Path("manifests")
@@ -15,13 +16,15 @@ BASE = MANIFESTS / "base"
 
 
 @pytest.mark.kube
-def test_the_base_is_taken_without_a_warning(cluster: Cluster) -> None:
-    """Warnings would tell of pod security, of unknown fields and of deprecated versions."""
-    cluster.apply(BASE / "namespace.yaml")
-
-    applied = cluster.kubectl(
-        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-k", BASE
-    )
+def test_the_base_is_taken_without_a_warning() -> None:
+    """Warnings would tell of pod security, of unknown fields and of deprecated versions. The cluster is new:
+    where others had applied the base before, kubectl would warn of their field managers.
+    """
+    with Cluster(find_kube_assets()) as cluster:
+        cluster.apply(BASE / "namespace.yaml")
+        applied = cluster.kubectl(
+            "apply", "--server-side", "--dry-run=server", "--validate=strict", "-k", BASE
+        )
 
     assert applied.stderr == ""
     assert "deployment.apps/headgate-gateway serverside-applied (server dry run)" in applied.stdout

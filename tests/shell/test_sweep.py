@@ -147,5 +147,21 @@ async def test_a_label_that_went_missing_unseen_is_found(bench: Bench, objects: 
     assert not data.watched
 
 
+async def test_a_rotation_that_went_unseen_is_found(
+    bench: Bench, objects: Objects, apiproxy: ApiProxy
+) -> None:
+    await objects.apply(
+        secret("same", "sk-1"), secret("rotated", "sk-old"), secret("unreferenced", "sk-3"),
+        provider("openai", "same", "rotated"),
+    )  # fmt: skip
+    await bench.sweeper.fill()
+    await objects.edit("Secret", "rotated", lambda raw: raw.update(stringData={"api-key": "sk-new"}))
+    await bench.sweeper.confirm()
+
+    found = bench.store.secrets.data[SecretId(objects.namespace, "rotated")]
+    assert found.values == {"api-key": Secret("sk-new")}
+    assert [r.name for r in apiproxy.requests if (r.verb, r.resource) == ("get", "secrets")] == ["rotated"]
+
+
 def _reads_provider(request: ApiRequest) -> bool:
     return (request.verb, request.resource) == ("get", "llmproviders")

@@ -150,6 +150,8 @@ async def test_a_connection_that_breaks_while_kopf_starts_is_not_its_end(
     faultproxy.resume()
 
     await eventually(lambda: bench.sees("openai"))
+    # asyncio forgets to close a connection that is given up in the very step that opens it.
+    await eventually(lambda: _has_listed(bench))
 
 
 @pytest.mark.kube
@@ -176,11 +178,15 @@ async def test_healthz_fails_when_a_watch_shows_no_life_though_the_api_server_an
     )
     async with running(settings) as operator:
         await wait_leading(operator)
-        _, text = await eventually(lambda: probe(operator, "/healthz"), lambda answer: answer[0] == 503)
+
+        def all_are_dead(answer: tuple[int, str]) -> bool:
+            return answer[1].count("while the API server answers") == 4
+
+        status, text = await eventually(lambda: probe(operator, "/healthz"), all_are_dead)
 
         path = watch_path("llmproviders", objects.namespace)
+        assert status == 503
         assert f"the watch of {path} has shown no sign of life for " in text
-        assert text.count("while the API server answers") == 4
 
 
 def test_during_an_outage_no_watch_is_dead() -> None:

@@ -69,9 +69,14 @@ class Kube:
         limit = PAGE_METADATA if metadata_only else PAGE_OBJECTS
         return self._list(_collection(kind, namespace), API_VERSION, kind.name, {"limit": limit}, accept)
 
-    def list_labelled_secrets(self, namespace: str | None) -> AsyncIterator[Page]:
-        query: dict[str, str | int] = {"limit": PAGE_OBJECTS, "labelSelector": WATCHED_SELECTOR}
-        return self._list(_secrets(namespace), "v1", "Secret", query, "application/json")
+    def list_labelled_secrets(
+        self, namespace: str | None, *, metadata_only: bool = False
+    ) -> AsyncIterator[Page]:
+        """All that the watch covers, in a namespace or everywhere. Raises Gone as `list_objects` does."""
+        accept = _METADATA_ONLY if metadata_only else "application/json"
+        limit = PAGE_METADATA if metadata_only else PAGE_OBJECTS
+        query: dict[str, str | int] = {"limit": limit, "labelSelector": WATCHED_SELECTOR}
+        return self._list(_secrets(namespace), "v1", "Secret", query, accept)
 
     async def _list(
         self, path: str, api_version: str, kind: str, query: Mapping[str, str | int], accept: str

@@ -88,6 +88,27 @@ class SecretCache:
             self.unread.add(secret)
         return secret in self._users
 
+    def compare(self, listed: Mapping[SecretId, int], namespace: str | None) -> bool:
+        """Doubts what is newer in a list of labelled Secrets (all of them, by resourceVersion), what is not
+        known to be watched, and what is not in the list any more. Whether there was any.
+        """
+        newer = {
+            secret
+            for secret, version in listed.items()
+            if secret in self._users and not self._knows(secret, version)
+        }
+        gone = {
+            secret
+            for secret, kept in self._kept.items()
+            if kept.data.watched and namespace in (None, secret.namespace) and secret not in listed
+        }
+        self.unread |= newer | gone
+        return bool(newer or gone)
+
+    def _knows(self, secret: SecretId, version: int) -> bool:
+        kept = self._kept.get(secret)
+        return kept is not None and kept.data.watched and kept.resource_version >= version
+
     def _is_watched(self, secret: SecretId) -> bool:
         kept = self._kept.get(secret)
         return kept is not None and kept.data.watched

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import structlog
@@ -116,18 +116,11 @@ class Store:
         if self.secrets.doubt(SecretId(raw["metadata"]["namespace"], raw["metadata"]["name"])):
             self.on_dirty()
 
-    def doubt_secrets_except(self, listed: Container[SecretId], namespace: str | None) -> None:
-        """`listed`: all labelled Secrets, in the namespace or everywhere. Watched ones that are not among
-        them are to be read by name.
+    def compare_secrets(self, listed: Mapping[SecretId, int], namespace: str | None) -> None:
+        """`listed`: the resourceVersions of all labelled Secrets, in the namespace or everywhere. Where
+        that is news, the Secret is to be read by name.
         """
-        doubted = [
-            secret
-            for secret, data in self.secrets.data.items()
-            if data.watched and namespace in (None, secret.namespace) and secret not in listed
-        ]
-        for secret in doubted:
-            self.secrets.doubt(secret)
-        if doubted:
+        if self.secrets.compare(listed, namespace):
             self.on_dirty()
 
     def resources(self, key_salt: Secret) -> Resources:
