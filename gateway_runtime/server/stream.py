@@ -65,6 +65,7 @@ class StreamClient:
         self._metrics = metrics
         self._draw = draw
         self._start_over = False
+        self._welcome = False
         self.connected_to: str | None = None
 
     async def run(self) -> None:
@@ -78,20 +79,22 @@ class StreamClient:
             backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
 
     async def _try_operator(self, url: str) -> bool:
-        """One connection from dial to end; True when it came about. What ends it is logged, not raised."""
+        """One connection from dial to end; True when the operator took us in, which its first word shows:
+        one that lets us connect and then turns us away must not be dialled at full speed. What ends the
+        connection is logged, not raised.
+        """
+        self._welcome = False
         try:
             await self._serve_connection(url)
         except (aiohttp.ClientError, OSError, TimeoutError, MalformedMessage, OutOfStep) as error:
-            connected = self.connected_to is not None
-            event = "config stream lost" if connected else "config stream not reached"
+            event = "config stream not reached" if self.connected_to is None else "config stream lost"
             log.warning(event, operator=url, error=str(error) or type(error).__name__)
-            return connected
         else:
             log.info("config stream closed by the operator", operator=url)
-            return True
         finally:
             self.connected_to = None
             self._metrics.stream_connected.set(0)
+        return self._welcome
 
     async def _serve_connection(self, url: str) -> None:
         async with aiohttp.ClientSession(trust_env=False) as session:
@@ -120,7 +123,9 @@ class StreamClient:
         async for frame in socket:
             if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 raise MalformedMessage(f"a frame of type {frame.type.name}")
-            match parse_downward(frame.data):
+            message = parse_downward(frame.data)
+            self._welcome = True
+            match message:
                 case Share() as share:
                     self._reloader.apply_share(share)
                 case Delta() as delta:

@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 import structlog
 
 from gateway_runtime.contract.secret import Secret
-from headgate_operator.kube import Kube, KubeError, NotFound
+from headgate_operator.kube import Kube, KubeError, MalformedSecret, NotFound
 from headgate_operator.log import configure_logging
 from headgate_operator.metrics import Metrics
 from headgate_operator.probes import Probes
@@ -53,6 +53,9 @@ async def run_operator(settings: OperatorSettings) -> int:
         await operator.run()
     except KubeError as error:
         log.error("no way to the API server", error=str(error))  # noqa: TRY400 (a sentence; the stack says nothing)
+        return 1
+    except OSError as error:
+        log.error("operator failed", error=str(error))  # noqa: TRY400 (mostly a port that is taken)
         return 1
     except Exception:
         log.exception("operator failed")
@@ -126,7 +129,13 @@ class Operator:
                 status=404,
                 retryable=True,
             ) from error
-        return Secret(kept.data[SALT_KEY].decode())
+        if not (salt := kept.data.get(SALT_KEY)):
+            raise MalformedSecret(
+                f"Secret {namespace}/{SALT_SECRET} has no {SALT_KEY}. Put it back, or delete the Secret: "
+                "the operator then makes a new one, and callers are refused until their gateway has the next "
+                "table"
+            )
+        return Secret(salt.decode())
 
     async def _run_rooms(self, rooms: Rooms) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -161,12 +170,12 @@ class Operator:
             await asyncio.sleep(LONGEST_RETRY_S)
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Until the API server lets it be done."""
+        """Until the API server lets it be done, with the Secrets of ours as we wrote them."""
         pause_s = FIRST_RETRY_S
         while True:
             try:
                 result = await call()
-            except KubeError as error:
+            except (KubeError, MalformedSecret) as error:
                 missing_kinds = isinstance(error, NotFound) and "/apis/headgate.dev/" in str(error)
                 state = MISSING_CRDS if missing_kinds else str(error)
                 if state != self._state:

@@ -40,6 +40,8 @@ class OperatorEnd:
         self.leading = True
         self.url = ""
         self.dials = 0
+        self.turning_away = False
+        """Lets gateways in, hears their Hello, and shows them the door without a word."""
         self._heard: asyncio.Queue[Upward] = asyncio.Queue()
         self._socket: web.WebSocketResponse | None = None
 
@@ -53,6 +55,8 @@ class OperatorEnd:
         await socket.prepare(request)
         async for frame in socket:
             self._heard.put_nowait(parse_upward(frame.data))
+            if self.turning_away:
+                await socket.close()
         return socket
 
     async def hear(self, kind: type[_Kind]) -> _Kind:

@@ -1,5 +1,6 @@
 """The config stream, against a scripted operator behind real TLS."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -216,6 +217,17 @@ async def test_a_follower_is_passed_over_for_the_leader(tmp_path: Path, fake: Fa
 
     assert follower.dials == 1
     assert "headgate_config_stream_connected 1.0" in connected_to_leader
+
+
+async def test_an_operator_that_turns_the_gateway_away_is_dialled_ever_more_slowly(tmp_path: Path) -> None:
+    async with operator_end(issue_certificate(tmp_path)) as end:
+        end.turning_away = True
+        started = time.monotonic()
+        async with serving(chosen=wire(tmp_path, end.url)):
+            for _ in range(4):
+                await end.hear(Hello)
+
+    assert time.monotonic() - started > 0.1 + 0.2 + 0.4
 
 
 async def test_a_rotated_authority_and_token_are_read_with_the_next_dial(tmp_path: Path) -> None:

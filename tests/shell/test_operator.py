@@ -137,6 +137,35 @@ async def test_missing_crds_are_named_with_the_remedy_and_waited_for(
         )
 
 
+async def test_a_salt_that_somebody_emptied_is_named_with_the_way_out(
+    cluster: Cluster, objects: Objects
+) -> None:
+    own = await asyncio.to_thread(cluster.create_namespace)
+    kube = await Kube.connect(str(cluster.kubeconfig))
+    try:
+        await kube.create_secret(own, "headgate-installation", {"something": b"else"})
+        await objects.apply(provider("openai"))
+        async with running(
+            make_settings(cluster.kubeconfig, objects.namespace, own_namespace=own)
+        ) as operator:
+
+            async def unready() -> tuple[int, str]:
+                return await probe(operator, "/readyz") if operator.probes.port else (0, "")
+
+            _, text = await eventually(unready, lambda answer: "headgate-installation" in answer[1])
+            await kube.delete_secret(own, "headgate-installation")
+
+            await wait_table(operator, "Provider/openai")
+            assert text == (
+                f"not ready: Secret {own}/headgate-installation has no key-salt. Put it back, or delete the "
+                "Secret: the operator then makes a new one, and callers are refused until their gateway has "
+                "the next table\n"
+            )
+    finally:
+        await kube.close()
+        await asyncio.to_thread(cluster.remove_namespace, own)
+
+
 async def test_a_second_operator_takes_over_and_no_status_moves(
     cluster: Cluster, objects: Objects, faultproxy: FaultProxy, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ Called by the store's sweep, the leader, the publisher and the status writer.
 from headgate_operator.kube.client import Kube, Page, Reviewed
 from headgate_operator.kube.connection import Connection
 from headgate_operator.kube.errors import Conflict, Gone, KubeError, NotFound, Unreachable
-from headgate_operator.kube.secrets import KubeSecret
+from headgate_operator.kube.secrets import KubeSecret, MalformedSecret
 
 __all__ = [
     "Conflict",
@@ -17,6 +17,7 @@ __all__ = [
     "Kube",
     "KubeError",
     "KubeSecret",
+    "MalformedSecret",
     "NotFound",
     "Page",
     "Reviewed",

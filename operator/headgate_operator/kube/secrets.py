@@ -10,6 +10,10 @@ from typing import Any
 from gateway_runtime.contract.secret import REDACTED
 
 
+class MalformedSecret(ValueError):
+    """A Secret of our own that does not hold what we wrote. The message names it and the remedy."""
+
+
 @dataclass(frozen=True, slots=True)
 class KubeSecret:
     namespace: str

@@ -19,7 +19,7 @@ from typing import Final
 
 import structlog
 
-from headgate_operator.kube import Conflict, KubeError, KubeSecret
+from headgate_operator.kube import Conflict, KubeError, KubeSecret, MalformedSecret
 from headgate_operator.publish.authority import (
     Authority,
     MalformedAuthority,
@@ -67,7 +67,7 @@ class Certificates:
             delay_s = CHECK_S if await self._try_refresh() else RETRY_S
 
     async def refresh(self) -> None:
-        """Makes, rotates and renews what is due. Raises KubeError or MalformedAuthority."""
+        """Makes, rotates and renews what is due. Raises KubeError or MalformedSecret."""
         now = self._clock()
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -88,7 +88,7 @@ class Certificates:
     async def _try_refresh(self) -> bool:
         try:
             await self.refresh()
-        except (KubeError, MalformedAuthority) as error:
+        except (KubeError, MalformedSecret) as error:
             log.warning("certificates not refreshed", error=str(error))
             return False
         return True
@@ -120,7 +120,7 @@ def _parse_secret(secret: KubeSecret) -> Authority:
     try:
         return parse_authority(secret.data.get(CERTIFICATES_KEY, b""), secret.data.get(KEYS_KEY, b""))
     except MalformedAuthority as error:
-        raise MalformedAuthority(
+        raise MalformedSecret(
             f"Secret {secret.namespace}/{secret.name}: {error}. Put back what it held, or delete it: "
             "the operator then makes a new authority, and gateways connect once they have mounted its bundle"
         ) from error

@@ -84,7 +84,7 @@ class Publisher:
         return None
 
     async def start(self) -> None:
-        """Raises KubeError, MalformedAuthority, or OSError when the port is taken."""
+        """Raises KubeError, MalformedSecret, or OSError when the port is taken."""
         settings = self._settings
         certificates = Certificates(
             self._kube, settings, lambda: dt.datetime.fromtimestamp(self._unix_time(), dt.UTC)

@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from headgate_operator.kube import Unreachable
+from headgate_operator.kube import MalformedSecret, Unreachable
 from headgate_operator.publish.authority import (
     AUTHORITY_LIFE,
     SERVING_LIFE,
-    MalformedAuthority,
     parse_authority,
     rotate_authority,
 )
@@ -213,7 +212,7 @@ async def test_a_gateway_that_trusts_another_authority_does_not_connect(
 async def test_an_edited_authority_is_named_with_the_way_out(kube: FakeKube, replica: Replica) -> None:
     kube.put("headgate-ca", {"ca.crt": b"nothing"})
 
-    with pytest.raises(MalformedAuthority) as caught:
+    with pytest.raises(MalformedSecret) as caught:
         await replica.certificates.refresh()
 
     assert str(caught.value) == (
