@@ -1,26 +1,28 @@
-"""The HTTP server that callers talk to: aiohttp's requests in, `request.serve_completion`'s answers out.
+"""What callers may ask of a gateway, and how each request ends: in an answer, with a record of it.
 
-This room knows HTTP and the caller's dialect (OpenAI's) and decides nothing else. Every answer, errors
-included, leaves through `_Reply` with the headers of `headers`.
+    hot | plain -> Front.serve -> request.serve_completion -> record, metrics, access log
 
-Two subtle rules. A caller that leaves cancels its handler (`handler_cancellation`), which stops the upstream.
-While the gateway drains, a connection that is kept would bring requests that nobody serves: every answer then
-closes its own.
+Two rooms before this one know HTTP: `hot` serves the ordinary request at speed, `plain` everything else
+through aiohttp. Both hand over an `Incoming` and a `Reply` and know nothing more; this room knows the paths
+and the caller's dialect (OpenAI's) and decides nothing else. Every answer, errors included, leaves with the
+headers of `headers`.
+
+The subtle rule: while the gateway drains, a connection that is kept would bring requests that nobody serves;
+every answer then closes its own.
 """
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import count
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 import structlog
-from aiohttp import HttpVersion11, web
 
 from gateway_runtime.contract.errors import GatewayError
 from gateway_runtime.providers import openai
-from gateway_runtime.server.attempt import CallerGone
-from gateway_runtime.server.connection import FrontServer, read_body
+from gateway_runtime.server.attempt import CallerGone, Reply
 from gateway_runtime.server.headers import JSON, build_error_headers, build_headers
 from gateway_runtime.server.log import log_bug
 from gateway_runtime.server.metrics import NO_ROUTE
@@ -46,98 +48,109 @@ CALLER_LEFT: Final = 499
 """nginx's status for it; only logs and metrics see it."""
 
 
+class Incoming(NamedTuple):
+    """A request as HTTP brought it."""
+
+    method: str
+    path: str
+    key: str | None
+    read_body: Callable[[], Awaitable[bytes]]
+    """Raises GatewayError for one that is too long, breaks off or stalls."""
+
+
+class FrontReply(Reply, Protocol):
+    begun: bool
+    """A stream has begun."""
+
+
 class Front:
     def __init__(self, room: Room, settings: GatewaySettings) -> None:
         self.room = room
-        self._settings = settings
+        self.settings = settings
         self.under_way = 0
         self.idle = asyncio.Event()
         """Set while no request is under way."""
         self.idle.set()
-        self.server = FrontServer(self._handle)
         self.leaving = False
         """Answers close their connections."""
         self.draining = False
         """And new requests are refused."""
+        self._ids = (f"{secrets.token_hex(8)}{number:08x}" for number in count())
+        room.metrics.in_flight.set_function(lambda: self.under_way)
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        room = self.room
-        record = Record(secrets.token_hex(12), request.path, room.clock.now())
-        reply = _Reply(self, request, record)
+    async def serve(self, incoming: Incoming, reply: FrontReply, record: Record) -> None:
+        """All errors end here; only a cancellation gets out, after the record is closed."""
         self.under_way += 1
-        self.idle.clear()
-        room.metrics.in_flight.inc()
-        self.server.busy.add(request.protocol)
+        if self.under_way == 1:
+            self.idle.clear()
         try:
-            await self._serve(request, record, reply)
+            await self._dispatch(incoming, reply, record)
+        except GatewayError as error:
+            await self._refuse(error, reply, record)
+        except CallerGone:
+            record.status = record.status or CALLER_LEFT
         except asyncio.CancelledError:
             record.status = record.status or CALLER_LEFT
             raise
-        finally:
-            self.server.busy.discard(request.protocol)
-            room.metrics.in_flight.dec()
-            self.under_way -= 1
-            if not self.under_way:
-                self.idle.set()
-            self._finish(record)
-        return reply.response
-
-    async def _serve(self, request: web.BaseRequest, record: Record, reply: "_Reply") -> None:
-        """All errors end here."""
-        try:
-            await self._dispatch(request, record, reply)
-        except GatewayError as error:
-            await self._refuse(error, record, reply)
-        except CallerGone:
-            record.status = record.status or CALLER_LEFT
         except Exception:
             log_bug("request failed by a bug", request_id=record.request_id)
             if reply.begun:
                 reply.cut()
             else:
-                await self._refuse(refuse_after_bug(record.request_id), record, reply)
+                await self._refuse(refuse_after_bug(record.request_id), reply, record)
+        finally:
+            self.under_way -= 1
+            if not self.under_way:
+                self.idle.set()
+            self._finish(record)
 
-    async def _dispatch(self, request: web.BaseRequest, record: Record, reply: "_Reply") -> None:
+    def open_record(self, path: str) -> Record:
+        return Record(next(self._ids), path, self.room.clock.now())
+
+    async def _dispatch(self, incoming: Incoming, reply: FrontReply, record: Record) -> None:
         if self.draining:
             raise refuse_while_draining()
-        path, method = request.path, request.method
+        path, method = incoming.path, incoming.method
         if path in (COMPLETIONS, EMBEDDINGS):
             if method != "POST":
-                return await self._refuse(
-                    refuse_method(method, path, "POST"), record, reply, {"allow": "POST"}
-                )
-            ask = Ask(
-                read_key(request.headers),
-                path.removeprefix("/v1"),
-                lambda: read_body(request, self._settings.max_body_bytes, self._settings.body_idle_s),
-            )
+                return await self._refuse_method(incoming, "POST", reply, record)
+            ask = Ask(incoming.key, path.removeprefix("/v1"), incoming.read_body)
             return await serve_completion(self.room, ask, reply, record)
         if path == MODELS or path.startswith(f"{MODELS}/"):
             if method != "GET":
-                return await self._refuse(refuse_method(method, path, "GET"), record, reply, {"allow": "GET"})
-            body = self._describe_models(request, record)
+                return await self._refuse_method(incoming, "GET", reply, record)
+            body = self._describe_models(incoming, record)
             headers = build_headers(record, self.room.clock.now(), JSON)
             return await reply.send(200, headers, body)
         raise refuse_unknown_path(method, path, SERVED)
 
-    def _describe_models(self, request: web.BaseRequest, record: Record) -> bytes:
+    def _describe_models(self, incoming: Incoming, record: Record) -> bytes:
         """Raises GatewayError."""
-        running, tenant = authenticate(self.room.reloader.running, read_key(request.headers), record)
+        running, tenant = authenticate(self.room.reloader.running, incoming.key, record)
         names = running.live.models_for(tenant)
-        if request.path == MODELS:
+        if incoming.path == MODELS:
             return openai.build_model_list(names)
-        name = request.path.removeprefix(f"{MODELS}/")
+        name = incoming.path.removeprefix(f"{MODELS}/")
         if running.live.match_route(tenant, name) is None:
             raise refuse_unknown_model(name, names)
         return msgspec.json.encode({"id": name, "object": "model", "created": 0, "owned_by": "headgate"})
 
+    async def _refuse_method(
+        self, incoming: Incoming, allowed: str, reply: FrontReply, record: Record
+    ) -> None:
+        error = refuse_method(incoming.method, incoming.path, allowed)
+        await self._refuse(error, reply, record, {"allow": allowed})
+
     async def _refuse(
-        self, error: GatewayError, record: Record, reply: "_Reply", extra: Mapping[str, str] | None = None
+        self, error: GatewayError, reply: FrontReply, record: Record, extra: Mapping[str, str] | None = None
     ) -> None:
         record.error = error.code
         headers = build_error_headers(record, self.room.clock.now(), error)
         headers.update(extra or {})
-        await reply.send(error.code.status, headers, openai.build_error(error))
+        try:
+            await reply.send(error.code.status, headers, openai.build_error(error))
+        except CallerGone:
+            record.status = CALLER_LEFT
 
     def _finish(self, record: Record) -> None:
         duration_s = self.room.clock.now() - record.started_s
@@ -146,7 +159,7 @@ class Front:
         self.room.metrics.count_request(route, record.status, duration_s, first_byte_s)
         if record.error is not None:
             self.room.metrics.count_error(record.error)
-        if self._settings.access_log:
+        if self.settings.access_log:
             log.info(
                 "request",
                 request_id=record.request_id,
@@ -162,54 +175,10 @@ class Front:
             )
 
 
-class _Reply:
-    """See `attempt.Reply`."""
-
-    def __init__(self, front: Front, request: web.BaseRequest, record: Record) -> None:
-        self._front = front
-        self._request = request
-        self._record = record
-        self.response: web.StreamResponse = web.Response(status=CALLER_LEFT)
-        """Replaced by the first `send` or `begin`; a caller who left before never sees it."""
-        self.begun = False
-
-    async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.response = web.Response(status=status, headers=headers, body=body)
-        self._note_begin(status)
-
-    async def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        self.response = web.StreamResponse(status=status, headers=headers)
-        self._note_begin(status)
-        if self._request.version < HttpVersion11:
-            self.response.force_close()  # without chunks only the end of the connection ends the stream
-        self.begun = True
-        await self._or_gone(self.response.prepare(self._request))
-
-    async def write(self, data: bytes) -> None:
-        await self._or_gone(self.response.write(data))
-
-    async def end(self) -> None:
-        await self._or_gone(self.response.write_eof())
-
-    def cut(self) -> None:
-        if self._request.transport is not None:
-            self._request.transport.close()
-
-    def _note_begin(self, status: int) -> None:
-        self._record.status = status
-        self._record.first_byte_s = self._front.room.clock.now()
-        if self._front.leaving:
-            self.response.force_close()
-
-    async def _or_gone(self, writing: Awaitable[object]) -> None:
-        try:
-            await writing
-        except ConnectionError as error:
-            raise CallerGone from error
-
-
-def read_key(headers: Mapping[str, str]) -> str | None:
-    """The caller's API key: a bearer token, or in the headers that Azure's and Anthropic's clients use."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
+def find_key(authorization: str, api_key: str | None) -> str | None:
+    """The caller's API key: a bearer token, else what stood in `api-key` or `x-api-key`, where Azure's and
+    Anthropic's clients put it.
+    """
+    scheme, _, token = authorization.partition(" ")
     key = token.strip() if scheme.lower() == "bearer" else ""
-    return key or headers.get("api-key") or headers.get("x-api-key") or None
+    return key or api_key or None

@@ -25,9 +25,11 @@ from gateway_runtime.contract.table import RoutingTable
 from gateway_runtime.server.admin import Admin
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.front import Front
+from gateway_runtime.server.hot import HotListener
 from gateway_runtime.server.keeper import TableKeeper
 from gateway_runtime.server.log import configure_logging, log_bug
 from gateway_runtime.server.metrics import Metrics
+from gateway_runtime.server.plain import PlainServer
 from gateway_runtime.server.probe import Prober
 from gateway_runtime.server.reload import Reloader, Running
 from gateway_runtime.server.report import Reporter
@@ -77,7 +79,10 @@ class Gateway:
         self._front = Front(room, settings)
         self._admin = Admin(self._reloader, self._state, self._metrics, self.find_unreadiness)
         self._admin.app.add_routes(admin_routes)
-        self._front_runner = web.ServerRunner(self._front.server, shutdown_timeout=CUT_S)
+        self._plain = PlainServer(self._front)
+        self._plain_runner = web.ServerRunner(self._plain, shutdown_timeout=CUT_S)
+        self._hot = HotListener(self._front, self._plain)
+        self._listening: asyncio.Server | None = None
         self._admin_runner = web.AppRunner(self._admin.app, access_log=None, shutdown_timeout=CUT_S)
         self.port = self.admin_port = 0
         """The real ones, once started."""
@@ -114,7 +119,11 @@ class Gateway:
         settings = self._settings
         await self._keeper.restore()
         try:
-            self.port = await _listen(self._front_runner, settings.host, settings.port)
+            await self._plain_runner.setup()
+            self._listening = await asyncio.get_running_loop().create_server(
+                self._hot, settings.host, settings.port, backlog=BACKLOG
+            )
+            self.port = self._listening.sockets[0].getsockname()[1]
             self.admin_port = await _listen(self._admin_runner, settings.admin_host, settings.admin_port)
         except OSError:
             await self._close()
@@ -145,9 +154,10 @@ class Gateway:
         if self._settings.unready_s > 0:
             await self._wait(self._hurry, self._settings.unready_s)
         self._front.draining = True
-        for site in self._front_runner.sites:
-            await site.stop()
-        await self._front.server.close_idle()
+        if self._listening is not None:
+            self._listening.close()
+        await self._plain.close_idle()
+        self._hot.close_idle()
         if not await self._wait(self._front.idle, limit_s):
             log.warning("requests cut", requests=self._front.under_way, drain_s=limit_s)
         await self._close()
@@ -164,7 +174,10 @@ class Gateway:
         return event.is_set()
 
     async def _close(self) -> None:
-        await self._front_runner.cleanup()
+        if self._listening is not None:
+            self._listening.close()
+        await self._hot.close()
+        await self._plain_runner.cleanup()
         if self._background is not None:
             self._background.cancel()
             await asyncio.gather(self._background, return_exceptions=True)

@@ -12,6 +12,7 @@ a signal, the end of Kopf, or a bug in a task.
 """
 
 import asyncio
+import gc
 import secrets
 import signal
 import time
@@ -106,6 +107,7 @@ class Operator:
                 await self._insist(rooms.publisher.start)
                 self.rooms = rooms
                 await self._insist(rooms.sweeper.fill)
+                _spare_what_stays()
                 await self._run_rooms(rooms)
             finally:
                 await rooms.publisher.stop()
@@ -197,3 +199,11 @@ class Operator:
         if rooms.leader.leading and not rooms.publisher.leading:
             return False, f"not ready: leader, but not publishing yet: {self._state}"
         return rooms.leader.leading, rooms.leader.explain()
+
+
+def _spare_what_stays() -> None:
+    """The store is read for weeks and is no garbage: with 10,000 objects each full collection would stop the
+    loop for a fifth of a second.
+    """
+    gc.collect()
+    gc.freeze()

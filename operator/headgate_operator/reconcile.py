@@ -188,7 +188,8 @@ class Reconciler:
         await self._sweeper.read_secrets()
         resources = self._store.resources(self._key_salt)
         previous = None if self._first_of_term else self._compiled
-        last_good = self._publisher.last_published_table()
+        # What it knows is in `previous` from the first compile on, and to look it up anew doubles an edit.
+        last_good = self._publisher.last_published_table() if previous is None else None
         if len(self._store.objects) < THREAD_FROM:
             compiled = compile_resources(resources, previous, last_good)
         else:

@@ -1,0 +1,314 @@
+"""The straight way from a socket to `front`: the ordinary request, without aiohttp between.
+
+In: connections of the front port. Out: an `Incoming` for each completion or embedding that comes as SDKs
+send it. Anything else (another path, a chunked or compressed body, a head in two pieces, what is not quite
+HTTP) is not judged here: the connection, with all it has sent, goes to aiohttp and stays there.
+
+The one subtle rule is what "ordinary" means. The head must match one strict expression as a whole, hold one
+Content-Length of digits, and none of the fields that change how a message is framed. What passes has one
+reading only, so that no proxy before us can have understood it differently.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final, cast
+
+from gateway_runtime.server.attempt import CallerGone
+from gateway_runtime.server.front import COMPLETIONS, EMBEDDINGS, Front, Incoming, find_key
+from gateway_runtime.server.plain import LINGER_S, MAX_HEADER_BYTES, describe_stall
+from gateway_runtime.server.record import Record
+from gateway_runtime.server.refusal import refuse_unreadable_body
+
+KEEPALIVE_S: Final = 630.0
+"""An idle connection is closed after this long: later than the load balancers before us would (AWS 60 s,
+Google Cloud 600 s), since whoever closes first must not be the one that requests are sent to.
+"""
+SWEEP_S: Final = 30.0
+MAX_PIPELINED_BYTES: Final = 64 * 1024
+"""Of requests that come before the one under way is answered; then the caller has to wait."""
+
+_HEAD: Final = re.compile(
+    rb"POST (%b) HTTP/1\.1\r\n((?:[!#$%%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+)\r\n"
+    % b"|".join((COMPLETIONS.encode(), EMBEDDINGS.encode()))
+)
+"""RFC 9112, 3 and 5, without white space before a colon and without folded lines."""
+
+_FIELDS: Final = re.compile(
+    rb"^(content-length|authorization|api-key|x-api-key|connection"
+    rb"|transfer-encoding|content-encoding|expect|upgrade|te|trailer):[ \t]*([^\r]*?)[ \t]*\r$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_UNUSUAL: Final = frozenset(
+    (b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"te", b"trailer")
+)
+_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+
+
+class HotListener:
+    """Makes connections, and knows them all."""
+
+    def __init__(self, front: Front, hand_over: Callable[[], asyncio.Protocol]) -> None:
+        """hand_over: makes the protocol that takes a connection which is not for us."""
+        self.front = front
+        self.hand_over = hand_over
+        self.connections: set[HotConnection] = set()
+        self.loop = asyncio.get_running_loop()
+        self._dated_s = -1
+        self._date = ""
+        self._sweep = self.loop.call_later(SWEEP_S, self._close_forgotten)
+
+    def __call__(self) -> "HotConnection":
+        return HotConnection(self)
+
+    def close_idle(self) -> None:
+        for connection in tuple(self.connections):
+            connection.close_if_idle()
+
+    async def close(self) -> None:
+        """Cuts whatever is under way."""
+        self._sweep.cancel()
+        tasks = [task for connection in tuple(self.connections) if (task := connection.abort())]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def date(self) -> str:
+        """As the `date` header says it; made once a second."""
+        now_s = int(self.front.room.clock.unix())
+        if now_s != self._dated_s:
+            self._dated_s = now_s
+            self._date = formatdate(now_s, usegmt=True)
+        return self._date
+
+    def _close_forgotten(self) -> None:
+        latest_s = self.loop.time() - KEEPALIVE_S
+        for connection in tuple(self.connections):
+            connection.close_if_idle(latest_s)
+        self._sweep = self.loop.call_later(SWEEP_S, self._close_forgotten)
+
+
+class HotConnection(asyncio.Protocol):
+    """One connection: the HTTP of it, and the `Reply` of the request under way."""
+
+    __slots__ = (
+        "_body",
+        "_body_length",
+        "_closing",
+        "_drained",
+        "_idle_since_s",
+        "_listener",
+        "_paused",
+        "_record",
+        "_rest",
+        "_task",
+        "_transport",
+        "_whole",
+        "begun",
+    )
+
+    def __init__(self, listener: HotListener) -> None:
+        self._listener = listener
+        self._transport: asyncio.Transport
+        self._task: asyncio.Task[None] | None = None
+        self._record: Record
+        self._body: bytes | bytearray = b""
+        self._body_length = 0
+        self._whole: asyncio.Future[None] | None = None
+        """Set when the body has come; made when somebody waits."""
+        self._rest = b""
+        """Requests behind the one under way."""
+        self._closing = False
+        """The last answer said so."""
+        self._paused = False
+        self._drained: asyncio.Future[None] | None = None
+        self._idle_since_s = listener.loop.time()
+        self.begun = False
+
+    # -- what the loop tells us
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._listener.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing and self._task is None:
+            return  # the rest of a body that nobody wants
+        if self._task is None:
+            self._take(data)
+        elif len(self._body) < self._body_length:
+            self._take_body(data)
+        else:
+            self._rest += data
+            if len(self._rest) > MAX_PIPELINED_BYTES:
+                self._transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._listener.connections.discard(self)
+        if self._task is not None:
+            self._task.cancel()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    # -- what the listener asks
+
+    def close_if_idle(self, since_s: float | None = None) -> None:
+        """since_s: only when it has been idle from before that."""
+        if self._task is None and (since_s is None or self._idle_since_s < since_s):
+            self._transport.close()
+
+    def abort(self) -> asyncio.Task[None] | None:
+        """The task that comes to its end now."""
+        if self._task is not None:
+            self._task.cancel()
+        self._transport.abort()
+        return self._task
+
+    # -- one request
+
+    def _take(self, data: bytes) -> None:
+        """The beginning of a request."""
+        match = _HEAD.match(data)
+        if match is None or match.end() > MAX_HEADER_BYTES:
+            self._hand_over(data)
+            return
+        fields: dict[bytes, bytes] = {}
+        found = _FIELDS.findall(match[2])
+        for name, value in found:
+            fields[name.lower()] = value
+        length = fields.get(b"content-length", b"")
+        if (
+            len(fields) != len(found)  # something is said twice
+            or not _UNUSUAL.isdisjoint(fields)
+            or not (length.isdigit() and len(length) < 16)
+            or fields.get(b"connection", b"keep-alive").lower() != b"keep-alive"
+            or int(length) > self._listener.front.settings.max_body_bytes
+        ):
+            self._hand_over(data)
+            return
+        api_key = fields.get(b"api-key") or fields.get(b"x-api-key")
+        key = find_key(
+            fields.get(b"authorization", b"").decode("utf-8", "surrogateescape"),
+            None if api_key is None else api_key.decode("utf-8", "surrogateescape"),
+        )
+        start = match.end()
+        self._body_length = int(length)
+        end = start + self._body_length
+        if len(data) >= end:
+            self._body = data[start:end]
+            self._rest = data[end:]
+        else:
+            self._body = bytearray(data[start:])
+        self._begin(match[1].decode(), key)
+
+    def _begin(self, path: str, key: str | None) -> None:
+        front = self._listener.front
+        self.begun = False
+        self._record = front.open_record(path)
+        self._task = self._listener.loop.create_task(
+            self._serve(Incoming("POST", path, key, self._read_body))
+        )
+
+    async def _serve(self, incoming: Incoming) -> None:
+        await self._listener.front.serve(incoming, self, self._record)
+        loop = self._listener.loop
+        self._task = None
+        self._idle_since_s = loop.time()
+        if self._transport.is_closing():
+            return
+        if len(self._body) < self._body_length:
+            # A close in the middle of what the caller sends would be a reset, which hides our answer.
+            loop.call_later(LINGER_S, self._transport.close)
+        elif self._closing:
+            self._transport.close()
+        elif self._rest:
+            rest, self._rest = self._rest, b""
+            self._transport.resume_reading()
+            self._take(rest)
+        elif self._listener.front.leaving:
+            self._transport.close()
+
+    def _hand_over(self, data: bytes) -> None:
+        self._listener.connections.discard(self)
+        heir = self._listener.hand_over()
+        self._transport.set_protocol(heir)
+        heir.connection_made(self._transport)
+        heir.data_received(data)
+
+    async def _read_body(self) -> bytes:
+        """See `Incoming`."""
+        if len(self._body) == self._body_length:
+            return bytes(self._body)
+        idle_s = self._listener.front.settings.body_idle_s
+        loop = self._listener.loop
+        self._whole = loop.create_future()
+        try:
+            while not self._whole.done():
+                size = len(self._body)
+                await asyncio.wait((self._whole,), timeout=idle_s)
+                if len(self._body) == size:
+                    raise refuse_unreadable_body(describe_stall(size, idle_s))
+        finally:
+            self._whole = None
+        return bytes(self._body)
+
+    def _take_body(self, data: bytes) -> None:
+        assert isinstance(self._body, bytearray)
+        missing = self._body_length - len(self._body)
+        self._body += data[:missing]
+        if len(data) >= missing:
+            self._rest = data[missing:]
+            if self._whole is not None and not self._whole.done():
+                self._whole.set_result(None)
+
+    # -- its answer; see `attempt.Reply`
+
+    async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        head = self._build_head(status, headers, f"content-length: {len(body)}\r\n")
+        self._write(head + body)
+        if self._paused:
+            await self._drain()
+
+    async def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self.begun = True
+        self._write(self._build_head(status, headers, "transfer-encoding: chunked\r\n"))
+
+    async def write(self, data: bytes) -> None:
+        self._write(b"%x\r\n%b\r\n" % (len(data), data))
+        if self._paused:
+            await self._drain()
+
+    async def end(self) -> None:
+        self._write(b"0\r\n\r\n")
+
+    def cut(self) -> None:
+        self._transport.close()
+
+    def _build_head(self, status: int, headers: Mapping[str, str], framing: str) -> bytes:
+        listener = self._listener
+        self._record.status = status
+        self._record.first_byte_s = listener.loop.time()
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        self._closing = listener.front.leaving or len(self._body) < self._body_length
+        if self._closing:
+            lines.append("connection: close\r\n")
+        return f"{_STATUS_LINES[status]}{''.join(lines)}date: {listener.date()}\r\n{framing}\r\n".encode()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            raise CallerGone
+        self._transport.write(data)
+
+    async def _drain(self) -> None:
+        self._drained = self._listener.loop.create_future()
+        try:
+            await self._drained
+        finally:
+            self._drained = None

@@ -1,0 +1,173 @@
+"""aiohttp's way from a socket to `front`, for whatever is not ordinary: other paths, chunked or compressed
+bodies, HTTP/1.0, what is not HTTP at all.
+
+`hot` gives a connection to `PlainServer` at its first unusual request, and aiohttp keeps it from there on;
+nothing else knows aiohttp's protocol class. Bodies are bounded, and idle connections can be told from busy
+ones.
+
+The subtle rule: a caller that leaves cancels its handler (`handler_cancellation`), which stops the upstream.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import Final
+
+from aiohttp import HttpVersion11, web
+from aiohttp.web_protocol import RequestHandler
+
+from gateway_runtime.providers.openai import build_error
+from gateway_runtime.server.attempt import CallerGone
+from gateway_runtime.server.front import CALLER_LEFT, Front, Incoming, find_key
+from gateway_runtime.server.headers import JSON
+from gateway_runtime.server.record import Record
+from gateway_runtime.server.refusal import refuse_large_body, refuse_unreadable_body
+
+MAX_HEADER_BYTES: Final = 16 * 1024
+LINGER_S: Final = 2.0
+"""How long the rest of a refused body is read and thrown away, so that the caller sees the answer and no
+reset.
+"""
+
+
+class PlainServer(web.Server):
+    def __init__(self, front: Front) -> None:
+        super().__init__(self._handle, handler_cancellation=True)
+        self._front = front
+        self._busy: set[RequestHandler] = set()
+        """Connections with a request under way."""
+
+    def __call__(self) -> RequestHandler:
+        return _Connection(
+            self,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # aiohttp takes None, its types do not know
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            lingering_time=LINGER_S,
+        )
+
+    async def close_idle(self) -> None:
+        """A request that has just been read off its socket needs a few turns of the loop to become busy."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+        for connection in self.connections:
+            if connection not in self._busy:
+                connection.force_close()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        front = self._front
+        record = front.open_record(request.path)
+        reply = _PlainReply(front, request, record)
+        settings = front.settings
+        incoming = Incoming(
+            request.method,
+            request.path,
+            read_key(request.headers),
+            lambda: _read_body(request, settings.max_body_bytes, settings.body_idle_s),
+        )
+        self._busy.add(request.protocol)
+        try:
+            await front.serve(incoming, reply, record)
+        finally:
+            self._busy.discard(request.protocol)
+        return reply.response
+
+
+class _Connection(RequestHandler):
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What aiohttp itself could not read; errors of handlers never come here."""
+        problem = f"its head is not HTTP/1.1, or has a line of more than {MAX_HEADER_BYTES} bytes"
+        response = web.Response(
+            status=400, body=build_error(refuse_unreadable_body(problem)), headers={"content-type": JSON}
+        )
+        response.force_close()
+        return response
+
+
+class _PlainReply:
+    """See `attempt.Reply`."""
+
+    def __init__(self, front: Front, request: web.BaseRequest, record: Record) -> None:
+        self._front = front
+        self._request = request
+        self._record = record
+        self.response: web.StreamResponse = web.Response(status=CALLER_LEFT)
+        """Replaced by the first `send` or `begin`; a caller who left before never sees it."""
+        self.begun = False
+
+    async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.response = web.Response(status=status, headers=headers, body=body)
+        self._note_begin(status)
+
+    async def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self.response = web.StreamResponse(status=status, headers=headers)
+        self._note_begin(status)
+        if self._request.version < HttpVersion11:
+            self.response.force_close()  # without chunks only the end of the connection ends the stream
+        self.begun = True
+        await self._or_gone(self.response.prepare(self._request))
+
+    async def write(self, data: bytes) -> None:
+        await self._or_gone(self.response.write(data))
+
+    async def end(self) -> None:
+        await self._or_gone(self.response.write_eof())
+
+    def cut(self) -> None:
+        if self._request.transport is not None:
+            self._request.transport.close()
+
+    def _note_begin(self, status: int) -> None:
+        self._record.status = status
+        self._record.first_byte_s = self._front.room.clock.now()
+        if self._front.leaving:
+            self.response.force_close()
+
+    async def _or_gone(self, writing: Awaitable[object]) -> None:
+        try:
+            await writing
+        except ConnectionError as error:
+            raise CallerGone from error
+
+
+def read_key(headers: Mapping[str, str]) -> str | None:
+    return find_key(headers.get("authorization", ""), headers.get("api-key") or headers.get("x-api-key"))
+
+
+async def _read_body(request: web.BaseRequest, limit_bytes: int, idle_s: float) -> bytes:
+    """Raises GatewayError. A caller that leaves meanwhile cancels the handler."""
+    if (request.content_length or 0) > limit_bytes:
+        raise refuse_large_body(limit_bytes)
+    if request.headers.get("expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer has not begun
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        chunk = await _read_chunk(request, size, idle_s)
+        if not chunk:
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.append(chunk)
+        size += len(chunk)
+        if size > limit_bytes:
+            raise refuse_large_body(limit_bytes)
+
+
+async def _read_chunk(request: web.BaseRequest, size: int, idle_s: float) -> bytes:
+    try:
+        async with asyncio.timeout(idle_s):
+            return await request.content.readany()
+    except TimeoutError as error:
+        raise refuse_unreadable_body(describe_stall(size, idle_s)) from error
+    except web.RequestPayloadError as error:
+        raise refuse_unreadable_body("its body is not encoded as its headers say") from error
+
+
+def describe_stall(size: int, idle_s: float) -> str:
+    return f"its body stopped after {size} bytes and nothing came for {idle_s:g} s"
