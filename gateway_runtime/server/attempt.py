@@ -25,7 +25,7 @@ from gateway_runtime.server.headers import (
     select_passed,
 )
 from gateway_runtime.server.metrics import Metrics
-from gateway_runtime.server.patience import Patience
+from gateway_runtime.server.patience import Patience, Timekeeper
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import interrupt_stream
 from gateway_runtime.server.upstream import Transport, UpstreamAnswer, UpstreamFailure, UpstreamRequest
@@ -71,6 +71,7 @@ class Call(NamedTuple):
     transport: Transport
     metrics: Metrics
     clock: Clock
+    keeper: Timekeeper
 
 
 class PassedAnswer(NamedTuple):
@@ -108,16 +109,16 @@ async def make_attempt(
         timeouts.connect_s,
     )
     now = call.clock.now
-    patience = Patience(timeouts, min(now() + timeouts.total_s, deadline_s), now)
+    patience = Patience(timeouts, min(now() + timeouts.total_s, deadline_s), call.keeper)
     relay = _Relay(call, choice, credential, state, patience)
     ended = Ended(Outcome.CANCELLED)
     try:
-        async with patience.scope:
+        with patience:
             ended = await relay.run(request)
     except UpstreamFailure as error:
         ended = Ended(error.outcome, error.reason, answered=relay.begun)
     except TimeoutError:
-        if not patience.scope.expired():
+        if not patience.expired:
             raise
         ended = Ended(Outcome.TIMEOUT, patience.reason(), answered=relay.begun)
     finally:

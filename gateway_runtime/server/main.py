@@ -29,6 +29,7 @@ from gateway_runtime.server.hot import HotListener
 from gateway_runtime.server.keeper import TableKeeper
 from gateway_runtime.server.log import configure_logging, log_bug
 from gateway_runtime.server.metrics import Metrics
+from gateway_runtime.server.patience import Timekeeper
 from gateway_runtime.server.plain import PlainServer
 from gateway_runtime.server.probe import Prober
 from gateway_runtime.server.reload import Reloader, Running
@@ -75,7 +76,8 @@ class Gateway:
         self._prober = Prober(self._state, self._transport, draw)
         self._keeper = TableKeeper(settings.state_dir, settings.bootstrap_dir, self._reloader, self._metrics)
         self._stream = StreamClient(settings, self._reloader, self._reporter, self._metrics, draw)
-        room = Room(self._reloader, self._state, self._transport, self._metrics, clock, draw)
+        keeper = Timekeeper(asyncio.get_running_loop())
+        room = Room(self._reloader, self._state, self._transport, self._metrics, clock, keeper, draw)
         self._front = Front(room, settings)
         self._admin = Admin(self._reloader, self._state, self._metrics, self.find_unreadiness)
         self._admin.app.add_routes(admin_routes)

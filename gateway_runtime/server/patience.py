@@ -1,4 +1,4 @@
-"""How long one attempt may keep us waiting, phase by phase, on a single timer.
+"""How long one attempt may keep us waiting, phase by phase.
 
     connect (the transport's own) -> first byte -> idle, again and again -> total, over all of it
 
@@ -7,9 +7,13 @@ the total counts. A slow reader must not look like a silent provider.
 """
 
 import asyncio
-from collections.abc import Callable
+from types import TracebackType
+from typing import Final
 
 from gateway_runtime.contract.table import Provider, Route, RouteTimeouts, Timeouts
+
+TICK_S: Final = 0.05
+"""A deadline is noticed so much late at most; deadlines are seconds."""
 
 
 def choose_timeouts(route: Route, provider: Provider) -> Timeouts:
@@ -25,30 +29,97 @@ def choose_timeouts(route: Route, provider: Provider) -> Timeouts:
     )
 
 
+class Timekeeper:
+    """Looks at every attempt that waits, twenty times a second: a timer of its own for each would cost more
+    than the rest of the attempt's bookkeeping. Asleep while nobody waits.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._waiting: set[Patience] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, patience: "Patience") -> None:
+        self._waiting.add(patience)
+        if self._timer is None:
+            self._timer = self.loop.call_later(TICK_S, self._look)
+
+    def forget(self, patience: "Patience") -> None:
+        self._waiting.discard(patience)
+
+    def _look(self) -> None:
+        now_s = self.loop.time()
+        late = [patience for patience in self._waiting if patience.at_s <= now_s]
+        for patience in late:
+            self._waiting.discard(patience)
+            patience.expire()
+        self._timer = self.loop.call_later(TICK_S, self._look) if self._waiting else None
+
+
 class Patience:
-    """`async with patience.scope:` around the attempt; when that times out, `reason` says in which phase."""
+    """`with patience:` around the attempt, in a task. Raises TimeoutError when the time is up, as
+    `asyncio.timeout` does; `reason` then says in which phase.
+    """
 
-    __slots__ = ("_heard", "_now", "_timeouts", "_total_at_s", "scope")
+    __slots__ = (
+        "_cancelling",
+        "_heard",
+        "_keeper",
+        "_now",
+        "_task",
+        "_timeouts",
+        "_total_at_s",
+        "at_s",
+        "expired",
+    )
 
-    def __init__(self, timeouts: Timeouts, total_at_s: float, now: Callable[[], float]) -> None:
+    def __init__(self, timeouts: Timeouts, total_at_s: float, keeper: Timekeeper) -> None:
         self._timeouts = timeouts
         self._total_at_s = total_at_s
-        self._now = now
+        self._keeper = keeper
+        self._now = keeper.loop.time
         self._heard = False
-        self.scope = asyncio.timeout_at(total_at_s)
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self.at_s = total_at_s
+        """When the present phase ends."""
+        self.expired = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._keeper.watch(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._keeper.forget(self)
+        if self.expired and self._task is not None:
+            # Somebody else may have cancelled the task as well, and that must not be lost.
+            nobody_else = self._task.uncancel() <= self._cancelling
+            if nobody_else and kind is asyncio.CancelledError:
+                raise TimeoutError from error
+
+    def expire(self) -> None:
+        """Called by the keeper."""
+        self.expired = True
+        if self._task is not None:
+            self._task.cancel()
 
     def expect_first_byte(self) -> None:
         """The request goes out."""
-        self._wait_at_most(self._timeouts.first_token_s)
+        self.at_s = min(self._now() + self._timeouts.first_token_s, self._total_at_s)
 
     def expect_more(self) -> None:
         """Bytes have come before."""
         self._heard = True
-        self._wait_at_most(self._timeouts.idle_s)
+        self.at_s = min(self._now() + self._timeouts.idle_s, self._total_at_s)
 
     def rest(self) -> None:
         """It is not the provider that we wait for."""
-        self.scope.reschedule(self._total_at_s)
+        self.at_s = self._total_at_s
 
     def reason(self) -> str:
         if self._now() >= self._total_at_s:
@@ -56,9 +127,6 @@ class Patience:
         if self._heard:
             return f"silent for {self._timeouts.idle_s:g} s in the middle of its answer"
         return f"no first byte within {self._timeouts.first_token_s:g} s"
-
-    def _wait_at_most(self, seconds: float) -> None:
-        self.scope.reschedule(min(self._now() + seconds, self._total_at_s))
 
 
 _NO_OPINION = RouteTimeouts()

@@ -28,7 +28,7 @@ from gateway_runtime.server.credentials import RefusedCredentials
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.headers import JSON, build_headers
 from gateway_runtime.server.metrics import Metrics
-from gateway_runtime.server.patience import choose_timeouts
+from gateway_runtime.server.patience import Timekeeper, choose_timeouts
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import (
     refuse_after_failure,
@@ -55,6 +55,7 @@ class Room(NamedTuple):
     transport: Transport
     metrics: Metrics
     clock: Clock
+    keeper: Timekeeper
     draw: Callable[[], float]
 
 
@@ -98,7 +99,7 @@ async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -
 
     total_s = route.timeouts.total_s
     deadline_s = math.inf if total_s is None else now() + total_s
-    call = Call(facts, body, ask.path, record, reply, room.transport, room.metrics, room.clock)
+    call = Call(facts, body, ask.path, record, reply, room.transport, room.metrics, room.clock, room.keeper)
     refused = RefusedCredentials(room.state.refusals)
     choices: list[Choice] = []
     last: tuple[Choice, Ended] | None = None
