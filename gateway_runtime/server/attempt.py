@@ -140,6 +140,7 @@ class _Relay:
         "_patience",
         "_sent_s",
         "_state",
+        "_waiting",
         "begun",
     )
 
@@ -154,16 +155,16 @@ class _Relay:
         self._answer: UpstreamAnswer | None = None
         self._sent_s = 0.0
         self._heard = False
+        self._waiting = False
+        """For the first of the answer; that time is the provider's, not ours."""
         self.begun = False
         """Bytes of a stream have gone out."""
 
     async def run(self, request: UpstreamRequest) -> Ended:
         call = self._call
         self._sent_s = call.clock.now()
-        try:
-            self._answer = answer = await call.transport.send(request, self._patience.expect_first_byte)
-        finally:
-            call.record.waited_s += call.clock.now() - self._sent_s
+        self._waiting = True
+        self._answer = answer = await call.transport.send(request, self._patience.expect_first_byte)
         outcome = classify(answer.status)
         if answer.headers.get("content-encoding", "identity") != "identity":
             return Ended(Outcome.MALFORMED, "it is compressed, although that was declined")
@@ -181,12 +182,16 @@ class _Relay:
         self._call.reply.cut()
 
     def close(self) -> None:
+        self._stop_waiting()
         if self._answer is not None:
             self._answer.close()
 
     async def _relay_body(self, answer: UpstreamAnswer) -> Ended:
         call = self._call
-        body = await self._read(answer, MAX_ANSWER_BYTES)
+        body = answer.whole()
+        if body is None:
+            body = await self._read(answer, MAX_ANSWER_BYTES)
+        self._stop_waiting()
         if not openai.check_answer(body):
             return Ended(Outcome.MALFORMED, "its body is not a JSON object")
         self._note_first_byte()
@@ -233,6 +238,7 @@ class _Relay:
             return
         self._patience.rest()
         if not self.begun:
+            self._stop_waiting()
             self._note_first_byte()
             self.begun = True
             await self._call.reply.begin(200, self._build_event_headers())
@@ -270,14 +276,14 @@ class _Relay:
     async def _next_chunk(self, answer: UpstreamAnswer) -> bytes:
         if self._heard:
             self._patience.expect_more()
-        began_s = self._call.clock.now()
-        try:
-            chunk = await answer.next_chunk()
-        finally:
-            if not self.begun:
-                self._call.record.waited_s += self._call.clock.now() - began_s
+        chunk = await answer.next_chunk()
         self._heard = True
         return chunk
+
+    def _stop_waiting(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            self._call.record.waited_s += self._call.clock.now() - self._sent_s
 
     def _note_first_byte(self) -> None:
         self._state.note_first_byte(self._call.clock.now() - self._sent_s)

@@ -26,7 +26,7 @@ _LATENCY_WEIGHT: Final = 0.2
 
 class Clock(NamedTuple):
     now: Callable[[], float]
-    """Monotonic: what decisions are made with. The event loop's own, so that timers agree with it."""
+    """Monotonic: what decisions are made with. The loop's timers run on the same clock."""
     unix: Callable[[], float]
     """What people and other machines are told."""
 

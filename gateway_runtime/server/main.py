@@ -66,7 +66,7 @@ class Gateway:
         """transport: another engine towards providers. draw: numbers in [0, 1). admin_routes: what the
         embedding process shows on the admin port.
         """
-        clock = Clock(asyncio.get_running_loop().time, time.time)
+        clock = Clock(time.monotonic, time.time)
         self._settings = settings
         self._state = LiveState(clock)
         self._reloader = Reloader(self._state)

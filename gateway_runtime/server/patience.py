@@ -7,6 +7,7 @@ the total counts. A slow reader must not look like a silent provider.
 """
 
 import asyncio
+import time
 from types import TracebackType
 from typing import Final
 
@@ -48,7 +49,7 @@ class Timekeeper:
         self._waiting.discard(patience)
 
     def _look(self) -> None:
-        now_s = self.loop.time()
+        now_s = time.monotonic()
         late = [patience for patience in self._waiting if patience.at_s <= now_s]
         for patience in late:
             self._waiting.discard(patience)
@@ -77,7 +78,7 @@ class Patience:
         self._timeouts = timeouts
         self._total_at_s = total_at_s
         self._keeper = keeper
-        self._now = keeper.loop.time
+        self._now = time.monotonic
         self._heard = False
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0

@@ -59,6 +59,9 @@ class UpstreamAnswer(Protocol):
     headers: Mapping[str, str]
     """Names are matched without regard to case."""
 
+    def whole(self) -> bytes | None:
+        """The whole body, when it has come already; asked before anything else is read of it."""
+
     async def next_chunk(self) -> bytes:
         """The next piece of the body as it arrives; empty at its end. Raises UpstreamFailure when it breaks
         off before.
@@ -126,6 +129,9 @@ class _AiohttpAnswer:
         self._lingering = lingering
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
+
+    def whole(self) -> bytes | None:
+        return None  # aiohttp does not tell
 
     async def next_chunk(self) -> bytes:
         with _map_errors(connect_s=0):
