@@ -25,7 +25,6 @@ from gateway_runtime.providers import openai
 from gateway_runtime.server.attempt import CallerGone, Reply
 from gateway_runtime.server.headers import JSON, build_error_headers, build_headers
 from gateway_runtime.server.log import log_bug
-from gateway_runtime.server.metrics import NO_ROUTE
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import (
     refuse_after_bug,
@@ -153,12 +152,8 @@ class Front:
             record.status = CALLER_LEFT
 
     def _finish(self, record: Record) -> None:
-        duration_s = self.room.clock.now() - record.started_s
-        route = NO_ROUTE if record.route is None else record.route.id
-        first_byte_s = None if record.first_byte_s is None else record.first_byte_s - record.started_s
-        self.room.metrics.count_request(route, record.status, duration_s, first_byte_s)
-        if record.error is not None:
-            self.room.metrics.count_error(record.error)
+        now_s = self.room.clock.now()
+        self.room.metrics.count_request(record, now_s)
         if self.settings.access_log:
             log.info(
                 "request",
@@ -171,7 +166,7 @@ class Front:
                 attempts=record.attempts,
                 status=record.status,
                 error=record.error and record.error.id,
-                duration_ms=round(duration_s * 1000, 2),
+                duration_ms=round((now_s - record.started_s) * 1000, 2),
             )
 
 
