@@ -4,21 +4,21 @@ In: connections of the front port. Out: an `Incoming` for each completion or emb
 send it. Anything else (another path, a chunked or compressed body, a head in two pieces, what is not quite
 HTTP) is not judged here: the connection, with all it has sent, goes to aiohttp and stays there.
 
-The one subtle rule is what "ordinary" means. The head must match one strict expression as a whole, hold one
-Content-Length of digits, and none of the fields that change how a message is framed. What passes has one
-reading only, so that no proxy before us can have understood it differently.
+`head` says what is ordinary. The one subtle rule: a request begins before its body is whole, so that nobody
+without a key can make us hold one; a body that nobody wants is read and thrown away for a moment, since a
+close in the middle of it would be a reset, which hides our answer.
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final, cast
 
 from gateway_runtime.server.attempt import CallerGone
-from gateway_runtime.server.front import COMPLETIONS, EMBEDDINGS, Front, Incoming, find_key
-from gateway_runtime.server.plain import LINGER_S, MAX_HEADER_BYTES, describe_stall
+from gateway_runtime.server.front import Front, Incoming
+from gateway_runtime.server.head import Head, read_head
+from gateway_runtime.server.plain import LINGER_S, describe_stall
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import refuse_unreadable_body
 
@@ -30,20 +30,6 @@ SWEEP_S: Final = 30.0
 MAX_PIPELINED_BYTES: Final = 64 * 1024
 """Of requests that come before the one under way is answered; then the caller has to wait."""
 
-_HEAD: Final = re.compile(
-    rb"POST (%b) HTTP/1\.1\r\n((?:[!#$%%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+)\r\n"
-    % b"|".join((COMPLETIONS.encode(), EMBEDDINGS.encode()))
-)
-"""RFC 9112, 3 and 5, without white space before a colon and without folded lines."""
-
-_FIELDS: Final = re.compile(
-    rb"^(content-length|authorization|api-key|x-api-key|connection"
-    rb"|transfer-encoding|content-encoding|expect|upgrade|te|trailer):[ \t]*([^\r]*?)[ \t]*\r$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_UNUSUAL: Final = frozenset(
-    (b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"te", b"trailer")
-)
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 
 
@@ -97,6 +83,7 @@ class HotConnection(asyncio.Protocol):
         "_body_length",
         "_closing",
         "_drained",
+        "_head",
         "_idle_since_s",
         "_listener",
         "_paused",
@@ -115,6 +102,8 @@ class HotConnection(asyncio.Protocol):
         self._record: Record
         self._body: bytes | bytearray = b""
         self._body_length = 0
+        self._head: Head | None = None
+        """Of the last request."""
         self._whole: asyncio.Future[None] | None = None
         """Set when the body has come; made when somebody waits."""
         self._rest = b""
@@ -175,38 +164,23 @@ class HotConnection(asyncio.Protocol):
 
     def _take(self, data: bytes) -> None:
         """The beginning of a request."""
-        match = _HEAD.match(data)
-        if match is None or match.end() > MAX_HEADER_BYTES:
+        head = self._head
+        start = 0 if head is None else head.measure(data)
+        if start == 0:
+            self._head = head = read_head(data)
+            start = 0 if head is None else head.measure(data)
+        length = 0 if head is None else head.length
+        if head is None or length > self._listener.front.settings.max_body_bytes:
             self._hand_over(data)
             return
-        fields: dict[bytes, bytes] = {}
-        found = _FIELDS.findall(match[2])
-        for name, value in found:
-            fields[name.lower()] = value
-        length = fields.get(b"content-length", b"")
-        if (
-            len(fields) != len(found)  # something is said twice
-            or not _UNUSUAL.isdisjoint(fields)
-            or not (length.isdigit() and len(length) < 16)
-            or fields.get(b"connection", b"keep-alive").lower() != b"keep-alive"
-            or int(length) > self._listener.front.settings.max_body_bytes
-        ):
-            self._hand_over(data)
-            return
-        api_key = fields.get(b"api-key") or fields.get(b"x-api-key")
-        key = find_key(
-            fields.get(b"authorization", b"").decode("utf-8", "surrogateescape"),
-            None if api_key is None else api_key.decode("utf-8", "surrogateescape"),
-        )
-        start = match.end()
-        self._body_length = int(length)
-        end = start + self._body_length
+        self._body_length = length
+        end = start + length
         if len(data) >= end:
             self._body = data[start:end]
             self._rest = data[end:]
         else:
             self._body = bytearray(data[start:])
-        self._begin(match[1].decode(), key)
+        self._begin(head.path, head.key)
 
     def _begin(self, path: str, key: str | None) -> None:
         front = self._listener.front
@@ -224,7 +198,6 @@ class HotConnection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         if len(self._body) < self._body_length:
-            # A close in the middle of what the caller sends would be a reset, which hides our answer.
             loop.call_later(LINGER_S, self._transport.close)
         elif self._closing:
             self._transport.close()

@@ -1,0 +1,81 @@
+"""The head of the ordinary request: bytes in, path, key and body length out, or None for anything else.
+
+`hot` calls it with what a connection brings. The head must match one strict expression as a whole, hold one
+Content-Length of digits, and none of the fields that change how a message is framed. What passes has one
+reading only, so that no proxy before us can have understood it differently.
+
+The one subtle rule: clients repeat themselves. A head that equals the last one of its connection, byte for
+byte up to the digits of its Content-Length, means the same and is not read again.
+"""
+
+import re
+from typing import Final
+
+from gateway_runtime.server.front import COMPLETIONS, EMBEDDINGS, find_key
+from gateway_runtime.server.plain import MAX_HEADER_BYTES
+
+_HEAD: Final = re.compile(
+    rb"POST (%b) HTTP/1\.1\r\n((?:[!#$%%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+)\r\n"
+    % b"|".join((COMPLETIONS.encode(), EMBEDDINGS.encode()))
+)
+"""RFC 9112, 3 and 5, without white space before a colon and without folded lines."""
+
+_FIELDS: Final = re.compile(
+    rb"^(content-length|authorization|api-key|x-api-key|connection"
+    rb"|transfer-encoding|content-encoding|expect|upgrade|te|trailer):[ \t]*([^\r]*?)[ \t]*\r$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_UNUSUAL: Final = frozenset(
+    (b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"te", b"trailer")
+)
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})(?=[ \t]*\r)", re.IGNORECASE)
+_MOST_DIGITS: Final = 15
+
+
+class Head:
+    """An ordinary head. `measure` finds the same again."""
+
+    __slots__ = ("_after", "_before", "key", "length", "path")
+
+    def __init__(self, path: str, key: str | None, before: bytes, after: bytes) -> None:
+        """before, after: the head's bytes around the digits of its Content-Length."""
+        self.path = path
+        self.key = key
+        self.length = 0
+        """Of the body, in bytes; as the last `measure` found it."""
+        self._before = before
+        self._after = after
+
+    def measure(self, data: bytes) -> int:
+        """Where the body begins; 0 when `data` does not begin with this head."""
+        if not data.startswith(self._before):
+            return 0
+        at = len(self._before)
+        end = data.find(self._after[:1], at, at + _MOST_DIGITS + 1)
+        digits = data[at:end]
+        if end < 0 or not digits.isdigit() or not data.startswith(self._after, end):
+            return 0
+        self.length = int(digits)
+        return end + len(self._after)
+
+
+def read_head(data: bytes) -> Head | None:
+    match = _HEAD.match(data)
+    if match is None or match.end() > MAX_HEADER_BYTES:
+        return None
+    found = _FIELDS.findall(match[2])
+    fields = {name.lower(): value for name, value in found}
+    length = _LENGTH.search(data, 0, match.end())
+    if (
+        length is None
+        or len(fields) != len(found)  # something is said twice
+        or not _UNUSUAL.isdisjoint(fields)
+        or fields.get(b"connection", b"keep-alive").lower() != b"keep-alive"
+    ):
+        return None
+    api_key = fields.get(b"api-key") or fields.get(b"x-api-key")
+    key = find_key(
+        fields.get(b"authorization", b"").decode("utf-8", "surrogateescape"),
+        None if api_key is None else api_key.decode("utf-8", "surrogateescape"),
+    )
+    return Head(match[1].decode(), key, data[: length.start(1)], data[length.end(1) : match.end()])
