@@ -39,6 +39,8 @@ class ErrorCode(Enum):
     STREAM_INTERRUPTED = _Facts("HG1016", 502, "api_error", "stream_interrupted", True)
     INTERNAL = _Facts("HG1017", 500, "api_error", "internal_error", True)
     CREDENTIAL_REFUSED = _Facts("HG1018", 502, "api_error", "provider_credential_refused", False)
+    OVERLOADED = _Facts("HG1019", 503, "api_error", "gateway_overloaded", True)
+    HEAD_TOO_LARGE = _Facts("HG1020", 431, "invalid_request_error", "headers_too_large", False)
 
     @property
     def id(self) -> str:

@@ -24,6 +24,7 @@ from gateway_runtime.contract.errors import GatewayError
 from gateway_runtime.providers import openai
 from gateway_runtime.server.attempt import CallerGone, Reply
 from gateway_runtime.server.headers import JSON, build_error_headers, build_headers
+from gateway_runtime.server.load import Load
 from gateway_runtime.server.log import log_bug
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import (
@@ -55,6 +56,8 @@ class Incoming(NamedTuple):
     key: str | None
     read_body: Callable[[], Awaitable[bytes]]
     """Raises GatewayError for one that is too long, breaks off or stalls."""
+    length: int | None
+    """Of the body, if it was told."""
 
 
 class FrontReply(Reply, Protocol):
@@ -66,23 +69,28 @@ class Front:
     def __init__(self, room: Room, settings: GatewaySettings) -> None:
         self.room = room
         self.settings = settings
-        self.under_way = 0
-        self.idle = asyncio.Event()
-        """Set while no request is under way."""
-        self.idle.set()
+        self.load = Load(settings)
         self.leaving = False
         """Answers close their connections."""
         self.draining = False
         """And new requests are refused."""
         self._ids = (f"{secrets.token_hex(8)}{number:08x}" for number in count())
-        room.metrics.in_flight.set_function(lambda: self.under_way)
+        room.metrics.watch_load(self.load)
+
+    @property
+    def under_way(self) -> int:
+        return self.load.requests
+
+    @property
+    def idle(self) -> asyncio.Event:
+        """Set while no request is under way."""
+        return self.load.idle
 
     async def serve(self, incoming: Incoming, reply: FrontReply, record: Record) -> None:
         """All errors end here; only a cancellation gets out, after the record is closed."""
-        self.under_way += 1
-        if self.under_way == 1:
-            self.idle.clear()
+        charged: int | None = None
         try:
+            charged = self.load.admit(incoming.length)
             await self._dispatch(incoming, reply, record)
         except GatewayError as error:
             await self._refuse(error, reply, record)
@@ -98,9 +106,8 @@ class Front:
             else:
                 await self._refuse(refuse_after_bug(record.request_id), reply, record)
         finally:
-            self.under_way -= 1
-            if not self.under_way:
-                self.idle.set()
+            if charged is not None:
+                self.load.release(charged)
             self._finish(record)
 
     def open_record(self, path: str) -> Record:
@@ -113,7 +120,7 @@ class Front:
         if path in (COMPLETIONS, EMBEDDINGS):
             if method != "POST":
                 return await self._refuse_method(incoming, "POST", reply, record)
-            ask = Ask(incoming.key, path.removeprefix("/v1"), incoming.read_body)
+            ask = Ask(incoming.key, path.removeprefix("/v1"), incoming.read_body, self.load)
             return await serve_completion(self.room, ask, reply, record)
         if path == MODELS or path.startswith(f"{MODELS}/"):
             if method != "GET":

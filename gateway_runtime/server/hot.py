@@ -56,6 +56,7 @@ class HotListener:
     async def close(self) -> None:
         """Cuts whatever is under way."""
         self._sweep.cancel()
+        self.front.load.close()
         tasks = [task for connection in tuple(self.connections) if (task := connection.abort())]
         if tasks:
             await asyncio.wait(tasks)
@@ -187,7 +188,7 @@ class HotConnection(asyncio.Protocol):
         self.begun = False
         self._record = front.open_record(path)
         self._task = self._listener.loop.create_task(
-            self._serve(Incoming("POST", path, key, self._read_body))
+            self._serve(Incoming("POST", path, key, self._read_body, self._body_length))
         )
 
     async def _serve(self, incoming: Incoming) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway_runtime.contract.errors import ErrorCode
@@ -20,14 +20,13 @@ from gateway_runtime.contract.ids import ProviderId, RouteId
 from gateway_runtime.contract.table import Route
 from gateway_runtime.engine.lookup import matches
 from gateway_runtime.engine.retry import Outcome
+from gateway_runtime.server.load import Load
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.tally import Tally, join
 
 _SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 """From a cached embedding to a long stream."""
-_TOKEN_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5)
-"""OpenTelemetry's advice for gen_ai.server.time_per_output_token."""
 
 NO_ROUTE: Final = RouteId("")
 """Requests that ended before a route was found."""
@@ -36,15 +35,13 @@ NO_ROUTE: Final = RouteId("")
 class Served:
     """Of one route and one model."""
 
-    __slots__ = ("duration", "first_byte", "per_token", "statuses", "tokens")
+    __slots__ = ("duration", "first_byte", "statuses")
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
         """By status class: 2 is 2xx, 0 a caller who left before there was an answer."""
         self.duration = Tally(_SECONDS)
         self.first_byte = Tally(_SECONDS)
-        self.per_token = Tally(_TOKEN_SECONDS)
-        self.tokens = {"input": 0, "output": 0}
 
 
 class Metrics(Collector):
@@ -55,8 +52,8 @@ class Metrics(Collector):
         self._attempts: dict[tuple[ProviderId, Outcome], int] = {}
         self._retries: dict[RouteId, int] = {}
         self._errors = dict.fromkeys(ErrorCode, 0)
+        self._load: Load | None = None
         registry.register(self)
-        self.in_flight = Gauge("headgate_requests_in_flight", "Requests under way.", registry=registry)
         self.stream_connected = Gauge(
             "headgate_config_stream_connected", "1 while an operator is connected.", registry=registry
         )
@@ -71,6 +68,9 @@ class Metrics(Collector):
         self._age = Gauge("headgate_table_age_seconds", "Since the table was applied.", registry=registry)
         self._applied_unix_s: float | None = None
         self._age.set_function(lambda: 0.0 if self._applied_unix_s is None else unix() - self._applied_unix_s)
+
+    def watch_load(self, load: Load) -> None:
+        self._load = load
 
     def count_request(self, record: Record, now_s: float) -> None:
         """`record` is over. now_s: on the clock of its times."""
@@ -133,6 +133,8 @@ class Metrics(Collector):
         for code, count in self._errors.items():
             errors.add_metric([code.id], count)
         yield errors
+        if self._load is not None:
+            yield from _collect_load(self._load)
 
     def _collect_routes(self) -> Iterator[Metric]:
         by_route = _group(((route, served) for (route, _), served in self._served.items()))
@@ -189,6 +191,21 @@ class Metrics(Collector):
         pattern = next((name for name in route.models if "*" in name and matches(name, model)), "")
         label = model if model in route.models else pattern
         return self._served.setdefault((route.id, label), Served())
+
+
+def _collect_load(load: Load) -> Iterator[Metric]:
+    yield GaugeMetricFamily("headgate_requests_in_flight", "Requests under way.", load.requests)
+    yield GaugeMetricFamily("headgate_streams_in_flight", "Of those, streams.", load.streams)
+    yield GaugeMetricFamily("headgate_request_bytes_in_flight", "Bodies of requests under way.", load.bytes)
+    yield GaugeMetricFamily(
+        "headgate_event_loop_lateness_seconds", "What a new request would wait.", load.lateness.last_s
+    )
+    shed = CounterMetricFamily(
+        "headgate_requests_shed", "Requests refused because there was too much to do.", labels=["too_much"]
+    )
+    for what, count in load.shed.items():
+        shed.add_metric([what], count)
+    yield shed
 
 
 def _group(pairs: Iterable[tuple[str, Served]]) -> dict[str, list[Served]]:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Mapping
 from typing import Final
 
 from aiohttp import HttpVersion11, web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from gateway_runtime.providers.openai import build_error
@@ -20,7 +21,7 @@ from gateway_runtime.server.attempt import CallerGone
 from gateway_runtime.server.front import CALLER_LEFT, Front, Incoming, find_key
 from gateway_runtime.server.headers import JSON
 from gateway_runtime.server.record import Record
-from gateway_runtime.server.refusal import refuse_large_body, refuse_unreadable_body
+from gateway_runtime.server.refusal import refuse_large_body, refuse_large_head, refuse_unreadable_body
 
 MAX_HEADER_BYTES: Final = 16 * 1024
 LINGER_S: Final = 2.0
@@ -64,6 +65,7 @@ class PlainServer(web.Server):
             request.path,
             read_key(request.headers),
             lambda: _read_body(request, settings.max_body_bytes, settings.body_idle_s),
+            request.content_length if request.body_exists else 0,
         )
         self._busy.add(request.protocol)
         try:
@@ -82,9 +84,12 @@ class _Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What aiohttp itself could not read; errors of handlers never come here."""
-        problem = f"its head is not HTTP/1.1, or has a line of more than {MAX_HEADER_BYTES} bytes"
+        if isinstance(exc, LineTooLong):
+            error = refuse_large_head(MAX_HEADER_BYTES)
+        else:
+            error = refuse_unreadable_body("its head is not HTTP/1.1")
         response = web.Response(
-            status=400, body=build_error(refuse_unreadable_body(problem)), headers={"content-type": JSON}
+            status=error.code.status, body=build_error(error), headers={"content-type": JSON}
         )
         response.force_close()
         return response

@@ -91,6 +91,22 @@ def refuse_while_draining() -> GatewayError:
     )
 
 
+def refuse_when_busy(clause: str) -> GatewayError:
+    return GatewayError(
+        ErrorCode.OVERLOADED,
+        f"This gateway has too much to do: {clause}. Try again in a moment; if it stays so, it needs more "
+        "replicas.",
+        retry_after_s=1,
+    )
+
+
+def refuse_large_head(limit_bytes: int) -> GatewayError:
+    return GatewayError(
+        ErrorCode.HEAD_TOO_LARGE,
+        f"A line of the request's head is longer than {limit_bytes} bytes. Send fewer or shorter headers.",
+    )
+
+
 def refuse_large_body(limit_bytes: int) -> GatewayError:
     return GatewayError(
         ErrorCode.BODY_TOO_LARGE,

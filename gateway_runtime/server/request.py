@@ -27,6 +27,7 @@ from gateway_runtime.server.attempt import Call, Ended, PassedAnswer, Reply, mak
 from gateway_runtime.server.credentials import RefusedCredentials
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.headers import JSON, build_headers
+from gateway_runtime.server.load import Load
 from gateway_runtime.server.metrics import Metrics
 from gateway_runtime.server.patience import Timekeeper, choose_timeouts
 from gateway_runtime.server.record import Record
@@ -66,6 +67,7 @@ class Ask(NamedTuple):
     path: str
     """Behind `/v1`: `/chat/completions`."""
     read_body: Callable[[], Awaitable[bytes]]
+    load: Load
 
 
 def authenticate(running: Running | None, key: str | None, record: Record) -> tuple[Running, Tenant]:
@@ -92,6 +94,27 @@ async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -
     if route is None:
         raise refuse_unknown_model(facts.model, running.live.models_for(tenant))
     record.route = route
+    if facts.stream:
+        ask.load.begin_stream()
+    try:
+        await _serve_route(room, ask, reply, record, running, tenant, route, facts, body)
+    finally:
+        if facts.stream:
+            ask.load.end_stream()
+
+
+async def _serve_route(
+    room: Room,
+    ask: Ask,
+    reply: Reply,
+    record: Record,
+    running: Running,
+    tenant: Tenant,
+    route: Route,
+    facts: openai.RequestFacts,
+    body: bytes,
+) -> None:
+    now = room.clock.now
     taken = take_all(room.state.limits_of(tenant), now())
     record.standing = taken.standing
     if isinstance(taken, Refused):

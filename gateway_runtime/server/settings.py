@@ -39,6 +39,14 @@ class GatewaySettings:
     drain_s: float = 30.0
     """At the end: how long requests and streams in flight may take to finish before they are cut."""
     max_body_bytes: int = MAX_BODY_BYTES
+    max_requests: int = 10_000
+    """Under way at once; more are refused with 503."""
+    max_streams: int = 5_000
+    """Of those, streams."""
+    max_request_bytes: int = 1024 * 1024 * 1024
+    """Bodies of requests under way, added up; more are refused with 503."""
+    max_lateness_s: float = 0.25
+    """New requests are refused with 503 while the event loop is later than this all the time."""
     body_idle_s: float = 30.0
     """A caller that sends nothing of its body for so long is given up. A guess, far above network pauses."""
     access_log: bool = False

@@ -364,10 +364,18 @@ async def test_bytes_that_are_not_http_are_answered_in_the_callers_dialect(fake:
 
     assert answer.startswith(b"HTTP/1.0 400 Bad Request\r\n")
     assert answer.endswith(
-        b'{"error":{"message":"The request could not be read: its head is not HTTP/1.1, or has a line '
-        b'of more than 16384 bytes. Send it again, whole.","type":"invalid_request_error",'
-        b'"code":"malformed_body",'
-        b'"param":null,"headgate":"HG1004"}}'
+        b'{"error":{"message":"The request could not be read: its head is not HTTP/1.1. Send it again, '
+        b'whole.","type":"invalid_request_error","code":"malformed_body","param":null,"headgate":"HG1004"}}'
+    )
+
+
+async def test_a_head_with_a_line_too_long_is_431(fake: FakeProvider) -> None:
+    async with serving(table(provider(fake.url))) as rig:
+        answer = await rig.ask(headers={"x-long": "x" * 20_000})
+
+    assert (answer.status, answer.error["headgate"]) == (431, "HG1020")
+    assert answer.error["message"] == (
+        "A line of the request's head is longer than 16384 bytes. Send fewer or shorter headers."
     )
 
 

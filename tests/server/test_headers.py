@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_runtime.server.plain import read_key
 from gateway_runtime.server.headers import format_reset, parse_retry_after, select_passed
+from gateway_runtime.server.plain import read_key
 
 NOON_UNIX_S = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
 
