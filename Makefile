@@ -13,10 +13,15 @@ help:  ## list the targets
 $(READY): requirements/dev.txt pyproject.toml scripts/setup
 	@scripts/setup $(VENV)
 
-bench: $(READY)  ## measure propagation and scale anew into bench/RESULTS.md (a quarter of an hour)
+bench: $(READY)  ## measure propagation, scale and speed anew into bench/RESULTS.md (forty minutes)
 	@$(BIN)/python -m tests.kube.assets
 	@$(BIN)/python -m bench.propagation
 	@$(BIN)/python -m bench.scale
+	-@$(BIN)/python -m bench.speed --setup
+	@$(BIN)/python -m bench.speed
+
+bench-quick: $(READY)  ## compare the CPU of a request with the last recorded figure (a minute)
+	@$(BIN)/python -m bench.quick
 
 setup: $(READY)  ## make the virtual environment and install everything into it
 
@@ -54,4 +59,4 @@ lock: $(READY)  ## resolve the dependencies anew and pin them with hashes
 	@$(LOCK) --group dev -o requirements/dev.txt
 	@$(LOCK) --constraint requirements/dev.txt -o requirements/runtime.txt
 
-.PHONY: help setup run test check lint types contracts format crds lock bench
+.PHONY: help setup run test check lint types contracts format crds lock bench bench-quick

@@ -1,0 +1,3 @@
+module headgate.dev/bench
+
+go 1.22
