@@ -143,6 +143,22 @@ def operator(
 )
 @click.option("--max-body-bytes", default=10 * 1024 * 1024, show_default=True, help="Larger bodies get 413.")
 @click.option("--access-log", is_flag=True, help="One line a request.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that serve, one for each core. Limits, metrics and reports stay those of one gateway.",
+)
+@click.option(
+    "--tls-cert",
+    type=_PATH,
+    help="PEM file with the certificate chain for callers. Read again when it changes, and at SIGHUP.",
+)
+@click.option("--tls-key", type=_PATH, help="PEM file with its key, without a passphrase.")
+@click.option(
+    "--tls-client-ca", type=_PATH, help="PEM file: callers must present a certificate of this authority."
+)
 def gateway(
     host: str,
     port: int,
@@ -158,15 +174,23 @@ def gateway(
     drain: float,
     max_body_bytes: int,
     access_log: bool,
+    workers: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
 ) -> None:
     """Run a gateway: the operator's table in, answered requests out.
 
-    It serves from the last good table when no operator answers. SIGTERM: not ready, drain, exit.
-    Without a cluster, use `headgate up`.
+    It serves from the last good table when no operator answers. SIGTERM: not ready, drain, exit; a second one
+    cuts the drain short. With uvloop installed (headgate[speed]) it runs on it. Without a cluster, use
+    `headgate up`.
     """
     from gateway_runtime.contract.ids import GatewayId
+    from gateway_runtime.server.loop import make_loop
     from gateway_runtime.server.main import run_gateway
-    from gateway_runtime.server.settings import GatewaySettings
+    from gateway_runtime.server.settings import GatewaySettings, TlsFiles
+    from gateway_runtime.server.tls import UnusableCertificate
+    from gateway_runtime.workers import run_workers
 
     if operators and (operator_ca is None or token_file is None):
         raise click.UsageError(
@@ -175,6 +199,13 @@ def gateway(
     if not (operators or state_dir or bootstrap_dir):
         raise click.UsageError(
             "no source of a routing table: give --operator, --state-dir or --bootstrap-dir"
+        )
+    tls = None
+    if tls_cert is not None and tls_key is not None:
+        tls = TlsFiles(tls_cert, tls_key, tls_client_ca)
+    elif tls_cert is not None or tls_key is not None or tls_client_ca is not None:
+        raise click.UsageError(
+            "TLS needs both --tls-cert and --tls-key: the certificate chain for callers, and its key"
         )
     settings = GatewaySettings(
         name=GatewayId(name or os.environ.get("POD_NAME") or socket.gethostname()),
@@ -191,8 +222,16 @@ def gateway(
         drain_s=drain,
         max_body_bytes=max_body_bytes,
         access_log=access_log,
+        tls=tls,
     )
-    raise SystemExit(asyncio.run(run_gateway(settings)))
+    serving = run_gateway(settings) if workers == 1 else run_workers(settings, workers)
+    try:
+        with asyncio.Runner(loop_factory=make_loop) as runner:
+            runner.run(serving)
+    except UnusableCertificate as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(error.strerror or str(error)) from error
 
 
 @click.command("fake-provider")

@@ -6,7 +6,7 @@ it. Values are frozen and deterministic: the same resources give the same table.
 """
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,18 @@ from gateway_runtime.contract.ids import EndpointId, KeyHash, ProviderId, RouteI
 from gateway_runtime.contract.secret import Secret
 
 ProviderType: TypeAlias = Literal["openai", "openai-compatible"]
+Strategy: TypeAlias = Literal["Weighted", "RoundRobin", "LeastBusy", "Latency"]
+RetryCause: TypeAlias = Literal[
+    "ConnectFailure", "Reset", "Timeout", "ServerError", "RateLimited", "Malformed"
+]
+FallbackCause: TypeAlias = RetryCause | Literal["CredentialRefused", "Unsuitable", "Unavailable"]
+"""Unavailable: no attempt was made, since every endpoint is refused or the route has no target."""
+
+
+MAX_PEM_BYTES: Final = 16 * 1024
+"""Of a provider's client certificate, and of its key: they reach OpenSSL through a pipe, which takes so much
+at once everywhere. A chain of four RSA certificates has half of it.
+"""
 
 
 class _Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -66,6 +78,16 @@ class CircuitPolicy(_Frozen, frozen=True, kw_only=True):
     window_s: float
     open_s: float
     """How long an open circuit refuses before it lets one trial request through."""
+    slow_call_s: float = 60.0
+    """A request that takes so long is slow: to its first byte if it is a stream, else to its end."""
+    slow_call_percent: int = 0
+    """Opens when this share of the requests in `window_s` was slow, given at least `min_requests`; 0 turns
+    this rule off.
+    """
+    max_open_percent: int = 100
+    """So much of the provider's endpoints, rounded down, may be refused at once; the others with an open
+    circuit are last resorts.
+    """
 
 
 class Timeouts(_Frozen, frozen=True, kw_only=True):
@@ -87,6 +109,38 @@ class RouteTimeouts(_Frozen, frozen=True, kw_only=True):
     total_s: float | None = None
 
 
+class ProviderTls(_Frozen, frozen=True, kw_only=True):
+    """How the provider is recognised, and how we show it who we are. `compile` saw to it that certificates
+    are ASCII and that certificate and key are a pair, both or neither.
+    """
+
+    ca: str | None = None
+    """PEM: the authorities that are trusted, instead of the system's."""
+    certificate: str | None = None
+    """PEM: ours, with its chain."""
+    key: Secret | None = None
+    """PEM, unencrypted."""
+    server_name: str | None = None
+    """The name in the provider's certificate, where it is not the host of the URL."""
+
+
+class UpstreamLimits(_Frozen, frozen=True, kw_only=True):
+    """What one gateway process may ask of one endpoint. All defaults are guesses, far above what a
+    self-hosted model takes and far below what a process can hold.
+    """
+
+    max_connections: int = 1024
+    """Open at one moment, with those that are dialled, idle, or waited out after a stream's last event."""
+    max_in_flight: int = 1024
+    """Requests whose answers are waited for. HTTP/1.1 carries one at a time on a connection, so a number
+    above `max_connections` is never reached.
+    """
+    max_queue: int = 1024
+    """Requests that wait for one of the two; 0 lets none wait."""
+    queue_s: float = 5.0
+    """The longest that one waits there."""
+
+
 class Provider(_Frozen, frozen=True, kw_only=True, tag_field="kind", tag="Provider"):
     id: ProviderId
     uid: str
@@ -102,6 +156,11 @@ class Provider(_Frozen, frozen=True, kw_only=True, tag_field="kind", tag="Provid
     probe: ActiveProbe | None
     circuit: CircuitPolicy
     timeouts: Timeouts
+    stream_usage: bool = True
+    """It takes `stream_options.include_usage`, so that every stream is asked for its usage."""
+    tls: ProviderTls | None = None
+    """None: the system's authorities, the URL's host, and no certificate of ours."""
+    limits: UpstreamLimits = UpstreamLimits()
 
 
 class Target(_Frozen, frozen=True, kw_only=True):
@@ -119,6 +178,24 @@ class RetryPolicy(_Frozen, frozen=True, kw_only=True):
     """All attempts together, the first included."""
     backoff_s: float
     max_backoff_s: float
+    causes: tuple[RetryCause, ...] | None = None
+    """What is tried again; None: all of them."""
+    budget_percent: int = 20
+    """Retries and hedges as a share of the route's requests: see `engine.budget`."""
+
+
+class FallbackRule(_Frozen, frozen=True, kw_only=True):
+    model: str
+    """Asked for in the caller's name, as if the caller had: the tenant's allow-list holds."""
+    causes: tuple[FallbackCause, ...] | None = None
+    """What leads here; None: all of them."""
+
+
+class Hedge(_Frozen, frozen=True, kw_only=True):
+    """A second copy of a request that is slow to answer, to another endpoint. Never of a stream."""
+
+    after_s: float
+    max_extra: int
 
 
 class Route(_Frozen, frozen=True, kw_only=True, tag_field="kind", tag="Route"):
@@ -136,6 +213,15 @@ class Route(_Frozen, frozen=True, kw_only=True, tag_field="kind", tag="Route"):
     """
     retry: RetryPolicy
     timeouts: RouteTimeouts
+    strategy: Strategy = "Weighted"
+    """Who is first within a priority."""
+    panic_percent: int = 0
+    """When some of a priority's endpoints are ready, but fewer than this share, and no later priority has a
+    ready one, its doubtful ones count as ready; 0 turns this off.
+    """
+    fallbacks: tuple[FallbackRule, ...] = ()
+    """Other models, in this order, when the route gives up. Theirs in turn are not followed."""
+    hedge: Hedge | None = None
 
 
 class Limit(_Frozen, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Who may call what: a RoutingTable in, a LiveTable out, which answers requests in a few dictionary look-ups.
 
 `server` builds one LiveTable per table version, aside, and swaps one reference; a request keeps the LiveTable
-it began with. All that can be prepared is prepared at load: keys, names, patterns, priority groups.
+it began with. All that can be prepared is prepared at load: keys, names, patterns, targets by priority.
 
 The subtle rule is precedence. An exact name beats any pattern; among patterns the longer literal part wins;
 among equally long ones the alphabet decides, so that every gateway chooses the same route.
@@ -9,30 +9,16 @@ among equally long ones the alphabet decides, so that every gateway chooses the 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-import msgspec
+from typing import Final, NamedTuple
 
 from gateway_runtime.contract.ids import EndpointId, KeyHash, ProviderId, RouteId, TenantId
-from gateway_runtime.contract.table import Endpoint, Provider, Route, RoutingTable, Target, Tenant
+from gateway_runtime.contract.table import Endpoint, Provider, Route, RoutingTable, Tenant
+from gateway_runtime.engine.plan import Candidate, Plan, build_candidates, build_plan
 
-
-class Candidate(msgspec.Struct, frozen=True):
-    """A target with its provider found and the names at hand."""
-
-    provider: Provider
-    upstream_names: Mapping[str, str]
-    """The provider's models: the name in manifests -> the name on the wire."""
-    model: str | None
-    weight: int
-
-
-class Group(msgspec.Struct, frozen=True):
-    """The targets of one priority."""
-
-    weighted: tuple[Candidate, ...]
-    idle: tuple[Candidate, ...]
-    """Weight 0: only after all weighted ones."""
+_PLANS_KEPT: Final = 256
+"""Of each route. One with a pattern gets whatever names callers think of; who cycles through more than these
+pays for a new plan each time.
+"""
 
 
 class _Pattern(NamedTuple):
@@ -65,11 +51,14 @@ class LiveTable:
     """Only tenants that have one."""
     providers_by_id: Mapping[ProviderId, Provider]
     endpoints_by_id: Mapping[EndpointId, tuple[Provider, Endpoint]]
-    groups_by_route: Mapping[RouteId, tuple[Group, ...]]
+    candidates_by_route: Mapping[RouteId, tuple[tuple[Candidate, ...], ...]]
+    """By priority."""
     _listings: dict[TenantId, tuple[str, ...]] = field(default_factory=dict, init=False)
     """`models_for`, once asked: a client that keeps asking for unknown models must not cost a sort each
     time (the 404 names the models).
     """
+    _plans: dict[RouteId, dict[str, Plan]] = field(default_factory=dict, init=False)
+    """`plan`, once asked: 0.1 µs instead of 2."""
 
     def authenticate(self, key: KeyHash | None) -> Tenant | None:
         """The caller's tenant. `key` None: no key was sent. A wrong key is never served as anonymous."""
@@ -105,9 +94,17 @@ class LiveTable:
     def endpoints(self) -> Mapping[EndpointId, tuple[Provider, Endpoint]]:
         return self.endpoints_by_id
 
-    def groups(self, route: Route) -> tuple[Group, ...]:
-        """The route's targets by priority, the lowest number first. `route` is one of this table."""
-        return self.groups_by_route[route.id]
+    def plan(self, route: Route, model: str) -> Plan:
+        """The route's endpoints for a model that a caller asks for. `route` is one of this table."""
+        plans = self._plans.get(route.id)
+        if plans is None:
+            plans = self._plans[route.id] = {}
+        plan = plans.get(model)
+        if plan is None:
+            if len(plans) == _PLANS_KEPT:
+                plans.clear()
+            plan = plans[model] = build_plan(self.candidates_by_route[route.id], model)
+        return plan
 
     def __repr__(self) -> str:
         table = self.table
@@ -147,7 +144,7 @@ def build_live_table(table: RoutingTable) -> LiveTable:
         allow_lists={t.id: _build_allow_list(t.models) for t in table.tenants if t.models is not None},
         providers_by_id=providers,
         endpoints_by_id={e.id: (provider, e) for provider in table.providers for e in provider.endpoints},
-        groups_by_route={route.id: _build_groups(route.targets, providers, names) for route in table.routes},
+        candidates_by_route={r.id: build_candidates(r.targets, providers, names) for r in table.routes},
     )
 
 
@@ -184,19 +181,4 @@ def _build_allow_list(models: tuple[str, ...]) -> _AllowList:
     return _AllowList(
         frozenset(name for name in models if "*" not in name),
         tuple(_build_pattern(name) for name in models if "*" in name),
-    )
-
-
-def _build_groups(
-    targets: tuple[Target, ...],
-    providers: Mapping[ProviderId, Provider],
-    names: Mapping[ProviderId, Mapping[str, str]],
-) -> tuple[Group, ...]:
-    by_priority: dict[int, list[Candidate]] = {}
-    for target in targets:
-        candidate = Candidate(providers[target.provider], names[target.provider], target.model, target.weight)
-        by_priority.setdefault(target.priority, []).append(candidate)
-    return tuple(
-        Group(tuple(c for c in members if c.weight > 0), tuple(c for c in members if c.weight == 0))
-        for _, members in sorted(by_priority.items())
     )

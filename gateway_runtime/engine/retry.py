@@ -10,20 +10,25 @@
     SERVER_ERROR         yes                      the same
     MALFORMED            yes                      the same
     RATE_LIMITED         no                       the same; the pause is the provider's Retry-After
+    SATURATED            no                       the same; it is our own bound on connections that is full
     CREDENTIAL_REFUSED   no                       only with another credential or elsewhere
+    UNSUITABLE           no                       only elsewhere: no such model there, too large, quota spent
     CALLER_ERROR         no                       no: the same request fails everywhere
     CANCELLED            no                       no: nobody is waiting
 
-A provider that limits our rate works, and a key that it refuses is ours to mend: neither opens a circuit. The
-subtle rule: a pause is only taken when it ends before the deadline; waiting in order to fail is worse than
-failing.
+A provider that limits our rate works, and a key that it refuses is ours to mend: neither opens a circuit. A
+route may name the causes that are tried again, and has a budget for them (see `budget`); neither holds for a
+refused credential, which is remembered and so never comes in storms. The subtle rule: a pause is only taken
+when it ends before the deadline; waiting in order to fail is worse than failing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final
 
-from gateway_runtime.contract.table import RetryPolicy
+from gateway_runtime.contract.table import FallbackCause, RetryPolicy
+from gateway_runtime.engine.budget import RetryBudget
+from gateway_runtime.engine.trace import Trace, Why
 
 
 class Outcome(Enum):
@@ -32,9 +37,11 @@ class Outcome(Enum):
     RESET = "reset"
     TIMEOUT = "timeout"
     RATE_LIMITED = "rate_limited"
+    SATURATED = "saturated"
     SERVER_ERROR = "server_error"
     MALFORMED = "malformed"
     CREDENTIAL_REFUSED = "credential_refused"
+    UNSUITABLE = "unsuitable"
     CALLER_ERROR = "caller_error"
     CANCELLED = "cancelled"
 
@@ -42,8 +49,21 @@ class Outcome(Enum):
 _FAILURES: Final = frozenset(
     {Outcome.CONNECT_FAILED, Outcome.RESET, Outcome.TIMEOUT, Outcome.SERVER_ERROR, Outcome.MALFORMED}
 )
-_REPEATABLE: Final = _FAILURES | {Outcome.RATE_LIMITED}
-_MOVABLE: Final = _REPEATABLE | {Outcome.CREDENTIAL_REFUSED}
+_REPEATABLE: Final = _FAILURES | {Outcome.RATE_LIMITED, Outcome.SATURATED}
+_MOVABLE: Final = _REPEATABLE | {Outcome.CREDENTIAL_REFUSED, Outcome.UNSUITABLE}
+
+_CAUSES: Final[Mapping[Outcome, FallbackCause]] = {
+    Outcome.CONNECT_FAILED: "ConnectFailure",
+    Outcome.RESET: "Reset",
+    Outcome.TIMEOUT: "Timeout",
+    Outcome.SERVER_ERROR: "ServerError",
+    Outcome.RATE_LIMITED: "RateLimited",
+    Outcome.SATURATED: "Unavailable",
+    Outcome.MALFORMED: "Malformed",
+    Outcome.CREDENTIAL_REFUSED: "CredentialRefused",
+    Outcome.UNSUITABLE: "Unsuitable",
+}
+"""As manifests name them."""
 
 _BY_STATUS: Final = {
     401: Outcome.CREDENTIAL_REFUSED,
@@ -66,6 +86,11 @@ def counts_as_failure(outcome: Outcome) -> bool:
     return outcome in _FAILURES
 
 
+def cause_of(outcome: Outcome) -> FallbackCause | None:
+    """What a manifest calls it; None for what neither a retry nor a fallback can help."""
+    return _CAUSES.get(outcome)
+
+
 def decide_retry(
     policy: RetryPolicy,
     attempt: int,
@@ -74,23 +99,56 @@ def decide_retry(
     left_s: float,
     more_choices: bool,
     draw: Callable[[], float],
+    *,
+    budget: RetryBudget | None = None,
+    now_s: float = 0.0,
+    trace: Trace | None = None,
 ) -> float | None:
     """Seconds to wait before the next attempt; None to give up and answer with what there is.
 
     attempt: how many were made, from 1. retry_after_s: what the provider asked for, if it did. left_s: until
     the request's deadline. more_choices: another endpoint (or, after CREDENTIAL_REFUSED, another credential)
-    was not tried yet. draw: gives numbers in [0, 1).
+    was not tried yet. draw: gives numbers in [0, 1). budget: the route's; it is asked last, and charged when
+    the answer is to try again.
     """
-    if attempt >= policy.max_attempts or left_s <= 0 or outcome not in _MOVABLE:
-        return None
+    pause = _find_pause(policy, attempt, outcome, retry_after_s, left_s, more_choices, draw)
+    if not isinstance(pause, str) and outcome is not Outcome.CREDENTIAL_REFUSED and budget is not None:
+        pause = pause if budget.withdraw(now_s) else "the route's retry budget is spent"
+    if not isinstance(pause, str):
+        return pause
+    if trace is not None:
+        trace.note(Why.NOT_TRIED_AGAIN, detail=pause)
+    return None
+
+
+def _find_pause(
+    policy: RetryPolicy,
+    attempt: int,
+    outcome: Outcome,
+    retry_after_s: float | None,
+    left_s: float,
+    more_choices: bool,
+    draw: Callable[[], float],
+) -> float | str:
+    """Seconds, or the clause that says what speaks against it."""
+    if attempt >= policy.max_attempts:
+        return f"all {policy.max_attempts} attempts are made"
+    if left_s <= 0:
+        return "the deadline has passed"
+    if outcome not in _MOVABLE:
+        return "it would come to the same"
+    if outcome in _REPEATABLE and policy.causes is not None and _CAUSES[outcome] not in policy.causes:
+        return f"{_CAUSES[outcome]} is not among the route's causes"
     if more_choices:
         return 0.0
     if outcome not in _REPEATABLE:
-        return None
+        return "nothing else is left to try"
     if retry_after_s is not None:
+        if retry_after_s > policy.max_backoff_s:
+            return "the provider asks for a longer pause than the route's longest"
         pause_s = retry_after_s
     else:
         # Full jitter (AWS Architecture Blog, 2015): clients that failed together do not come back together.
         # The exponent is bounded only so that no policy can overflow a float.
         pause_s = draw() * min(policy.max_backoff_s, policy.backoff_s * 2.0 ** min(attempt - 1, 60))
-    return pause_s if pause_s < left_s else None
+    return pause_s if pause_s < left_s else "the deadline comes before the end of the pause"

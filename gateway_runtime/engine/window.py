@@ -51,6 +51,8 @@ class RollingCount:
 
     def wait_for_drop(self, now_s: float, drop: int) -> float:
         """Seconds until the count will have dropped by `drop`; `window_s` when it is smaller than that."""
+        if drop == self._total and self._slots:  # all of it: the last to leave is the newest
+            return max(0.0, self._slots[-1].last_s + self.window_s - now_s)
         for slot in self._slots:
             drop -= slot.count
             if drop <= 0:

@@ -1,10 +1,11 @@
 """The shell of the data plane: sockets, files, clocks and chance around the decisions of `engine` and the
 wire formats of `providers`.
 
-    request:  front -> request -> upstream -> provider
+    request:  hot | plain -> front -> request -> journey (race) -> attempt -> relay -> upstream -> provider
     table:    stream | disk | the embedding process -> reload -> one reference -> request
-    truth:    request, probe -> state -> report -> stream -> operator; state, metrics -> admin
+    truth:    attempt, probe -> state -> report -> stream -> operator; state, metrics -> admin
 
-`main.Gateway` puts them together. `upstream` (the transport) and `front` (the HTTP server) are rooms with
-narrow doors, so that a faster engine can move in without touching the rest.
+`main.Gateway` puts them together. HTTP is known at both ends alone: `hot` serves the ordinary request at
+speed and `plain` the rest through aiohttp, both by `reply.Reply`; the transport towards providers is a
+package of its own. Between them `journey` decides nothing by itself: it asks `engine`, and `record` remembers.
 """

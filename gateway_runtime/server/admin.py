@@ -6,7 +6,7 @@ the hash of one.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -15,6 +15,9 @@ from gateway_runtime.contract.table import Provider, Tenant
 from gateway_runtime.server.metrics import Metrics
 from gateway_runtime.server.reload import Reloader
 from gateway_runtime.server.state import LiveState
+
+TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""Prometheus' own name for its format."""
 
 
 class Admin:
@@ -37,22 +40,22 @@ class Admin:
         self.app.router.add_get("/debug/table", self._answer_table)
 
     async def _answer_health(self, _request: web.Request) -> web.Response:
-        return _answer({"alive": True})  # an event loop that hangs cannot say so
+        return answer_json({"alive": True})  # an event loop that hangs cannot say so
 
     async def _answer_readiness(self, _request: web.Request) -> web.Response:
         reason = self._find_unreadiness()
         if reason is not None:
-            return _answer({"ready": False, "reason": reason}, status=503)
-        return _answer({"ready": True})
+            return answer_json({"ready": False, "reason": reason}, status=503)
+        return answer_json({"ready": True})
 
     async def _answer_metrics(self, _request: web.Request) -> web.Response:
         return web.Response(
             body=self._metrics.render(),
-            headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"},
+            headers={"content-type": TEXT},
         )
 
     async def _answer_table(self, _request: web.Request) -> web.Response:
-        return _answer(self.describe())
+        return answer_json(self.describe())
 
     def describe(self) -> dict[str, Any]:
         running = self._reloader.running
@@ -102,7 +105,7 @@ class Admin:
         }
 
 
-def _answer(value: object, status: int = 200) -> web.Response:
+def answer_json(value: object, status: int = 200) -> web.Response:
     return web.Response(
         status=status, body=msgspec.json.encode(value), headers={"content-type": "application/json"}
     )

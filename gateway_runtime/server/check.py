@@ -12,6 +12,7 @@ from yarl import URL
 from gateway_runtime.contract.ids import ProviderId
 from gateway_runtime.contract.stream import Fault
 from gateway_runtime.contract.table import Provider, Route, RoutingTable, resource_key
+from gateway_runtime.upstream.tls import find_tls_problem
 
 
 def check_table(table: RoutingTable) -> tuple[Fault, ...]:
@@ -40,6 +41,9 @@ def _check_provider(provider: Provider) -> Iterator[str]:
             yield f"the URL of endpoint {endpoint.id} has a user or a password in it; use credentials instead"
         elif url.scheme not in ("http", "https") or not url.host:
             yield f'the URL "{endpoint.url}" of endpoint {endpoint.id} is not http://host/… or https://host/…'
+    problem = None if provider.tls is None else find_tls_problem(provider.tls)
+    if problem is not None:
+        yield problem
 
 
 def _check_route(route: Route, providers: Collection[ProviderId]) -> Iterator[str]:

@@ -55,6 +55,10 @@ class RefusedCredentials:
         self._memory = memory
         self._refused: dict[ProviderId, list[Credential | None]] = {}
 
+    @property
+    def any(self) -> bool:
+        return bool(self._refused)
+
     def pick(self, provider: Provider) -> Credential | None:
         """The next one; None for a provider that wants none. Ask `leaves` first."""
         if not self._refused:
@@ -68,7 +72,9 @@ class RefusedCredentials:
         return refused is None or any(credential not in refused for credential in provider.credentials)
 
     def add(self, provider: Provider, credential: Credential | None, status: int) -> None:
-        self._refused.setdefault(provider.id, []).append(credential)
+        refused = self._refused.setdefault(provider.id, [])
+        if credential not in refused:  # copies of one request may have sent it at the same time
+            refused.append(credential)
         if credential is not None:
             self._memory.add(provider, credential, status)
 

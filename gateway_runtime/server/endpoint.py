@@ -12,8 +12,9 @@ import structlog
 from gateway_runtime.contract.health import Circuit, EndpointReport, Health
 from gateway_runtime.contract.ids import EndpointId
 from gateway_runtime.contract.table import Provider
-from gateway_runtime.engine.balance import Availability
-from gateway_runtime.engine.circuit import Breaker
+from gateway_runtime.engine.balance import Availability, EndpointView
+from gateway_runtime.engine.circuit import LAST_RESORT, Breaker
+from gateway_runtime.engine.latency import PeakEwma
 from gateway_runtime.engine.retry import Outcome, counts_as_failure
 from gateway_runtime.engine.window import RollingCount
 
@@ -43,19 +44,21 @@ class EndpointState:
         self.health: Health = "Unknown"
         self.health_reason = ""
         self.latency_ms: float | None = None
-        self._clock = clock
+        self.clock = clock
         self._on_change = on_change
         self._provider = provider
         self._breaker = Breaker(provider.circuit, clock.now())
         self._circuit: Circuit = "Closed"
         self._changed_unix_s = clock.unix()
+        self._ewma = PeakEwma()
+        self._view = EndpointView()
         self._requests = RollingCount(RECENT_S)
         self._failures = RollingCount(RECENT_S)
 
     def configure(self, provider: Provider) -> None:
         if self._provider.passive_health and not provider.passive_health:
             # Nothing would ever close an open circuit once outcomes no longer count.
-            self._breaker = Breaker(provider.circuit, self._clock.now())
+            self._breaker = Breaker(provider.circuit, self.clock.now())
         self._breaker.configure(provider.circuit)
         if provider.probe is None:
             self.set_health("Unknown", "")
@@ -68,27 +71,41 @@ class EndpointState:
             return Availability.DOUBTFUL
         return availability
 
-    def begin(self) -> "Attempt | None":
+    def begin(self, *, last_resort: bool = False) -> "Attempt | None":
         """None: the circuit refuses. Otherwise the Attempt must be ended."""
-        now_s = self._clock.now()
-        began = self._breaker.begin(now_s)
-        self.look()
-        return Attempt(self, now_s) if began else None
+        now_s = self.clock.now()
+        began = self._breaker.begin(now_s, last_resort=last_resort)
+        if self._circuit != "Closed":
+            self.look()
+        return Attempt(self, now_s, last_resort=last_resort) if began else None
 
-    def end(self, began_s: float, outcome: Outcome, reason: str) -> None:
-        """Called by Attempt."""
-        now_s = self._clock.now()
+    def end(self, began_s: float, outcome: Outcome, reason: str, took_s: float) -> None:
+        """Called by Attempt. began_s: as the breaker wants it."""
+        now_s = self.clock.now()
+        breaker = self._breaker
+        failed = counts_as_failure(outcome)
         if outcome is Outcome.CANCELLED or not self._provider.passive_health:
-            self._breaker.abandon(now_s, began_s=began_s)
-        elif counts_as_failure(outcome):
-            self._breaker.fail(now_s, reason, began_s=began_s)
+            breaker.abandon(now_s, began_s=began_s)
+        elif failed:
+            breaker.fail(now_s, reason, began_s=began_s, took_s=took_s)
         else:
-            self._breaker.succeed(now_s, began_s=began_s)
+            breaker.succeed(now_s, began_s=began_s, took_s=took_s)
         if outcome is not Outcome.CANCELLED:
             self._requests.add(now_s)
-            if counts_as_failure(outcome):
+            if failed:
                 self._failures.add(now_s)
-        self.look()
+        if outcome is Outcome.OK:
+            self._ewma.note(now_s, took_s)
+        if failed or self._circuit != "Closed" or breaker.is_tripped:
+            self.look()
+
+    def view(self) -> EndpointView:
+        """As it is now; always the same object."""
+        view = self._view
+        view.in_flight = self._breaker.under_way
+        view.latency_s = self._ewma.value(self.clock.now())
+        view.opened_s = self._breaker.opened_s
+        return view
 
     def is_on_trial(self) -> bool:
         return self._circuit == "HalfOpen"
@@ -105,28 +122,28 @@ class EndpointState:
         if health != self.health:
             log.info("endpoint health", endpoint=self.id, health=health, before=self.health, reason=reason)
             self.health = health
-            self._changed_unix_s = self._clock.unix()
+            self._changed_unix_s = self.clock.unix()
             self._on_change(self)
 
     def look(self) -> None:
         """Notices that the circuit changed, also by time alone."""
-        circuit = self._breaker.state(self._clock.now())
+        circuit = self._breaker.state(self.clock.now())
         if circuit != self._circuit:
             reason = self._breaker.reason
             log.info("circuit", endpoint=self.id, circuit=circuit, before=self._circuit, reason=reason)
             self._circuit = circuit
-            self._changed_unix_s = self._clock.unix()
+            self._changed_unix_s = self.clock.unix()
             self._on_change(self)
 
     def cools_in_s(self) -> float | None:
         """Seconds until an open circuit lets a trial through; None when it is not open."""
-        now_s = self._clock.now()
+        now_s = self.clock.now()
         if self._breaker.state(now_s) != "Open":
             return None
         return self._breaker.since_s + self._provider.circuit.open_s - now_s
 
     def report(self) -> EndpointReport:
-        now_s = self._clock.now()
+        now_s = self.clock.now()
         self.look()
         return EndpointReport(
             endpoint=self.id,
@@ -146,17 +163,20 @@ class EndpointState:
 class Attempt:
     """One request under way to an endpoint."""
 
-    __slots__ = ("_began_s", "_ended", "_endpoint")
+    __slots__ = ("_began_s", "_ended", "_endpoint", "_first_byte_s", "_last_resort")
 
-    def __init__(self, endpoint: EndpointState, began_s: float) -> None:
+    def __init__(self, endpoint: EndpointState, began_s: float, *, last_resort: bool = False) -> None:
         self._endpoint = endpoint
         self._began_s = began_s
+        self._first_byte_s: float | None = None
+        self._last_resort = last_resort
         self._ended = False
 
     def note_first_byte(self, latency_s: float) -> None:
         """A trial has succeeded when a stream begins: a stream may last minutes, and the circuit would refuse
         everybody else meanwhile.
         """
+        self._first_byte_s = latency_s
         self._endpoint.note_latency(latency_s)
         if self._endpoint.is_on_trial():
             self.end(Outcome.OK, "")
@@ -165,4 +185,7 @@ class Attempt:
         """The first call counts."""
         if not self._ended:
             self._ended = True
-            self._endpoint.end(self._began_s, outcome, reason)
+            took_s = self._first_byte_s
+            if took_s is None:
+                took_s = self._endpoint.clock.now() - self._began_s
+            self._endpoint.end(LAST_RESORT if self._last_resort else self._began_s, outcome, reason, took_s)

@@ -21,9 +21,10 @@ import msgspec
 import structlog
 
 from gateway_runtime.contract.errors import GatewayError
+from gateway_runtime.engine.trace import Trace
 from gateway_runtime.providers import openai
-from gateway_runtime.server.attempt import CallerGone, Reply
 from gateway_runtime.server.headers import JSON, build_error_headers, build_headers
+from gateway_runtime.server.journey import Room
 from gateway_runtime.server.load import Load
 from gateway_runtime.server.log import log_bug
 from gateway_runtime.server.record import Record
@@ -34,7 +35,9 @@ from gateway_runtime.server.refusal import (
     refuse_unknown_path,
     refuse_while_draining,
 )
-from gateway_runtime.server.request import Ask, Room, authenticate, serve_completion
+from gateway_runtime.server.relay import LAST_WORDS_S
+from gateway_runtime.server.reply import CallerGone, Reply
+from gateway_runtime.server.request import Ask, authenticate, serve_completion
 from gateway_runtime.server.settings import GatewaySettings
 
 log = structlog.get_logger()
@@ -43,6 +46,9 @@ COMPLETIONS: Final = "/v1/chat/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
 MODELS: Final = "/v1/models"
 SERVED: Final = (f"POST {COMPLETIONS}", f"POST {EMBEDDINGS}", f"GET {MODELS}", f"GET {MODELS}/{{id}}")
+
+_COMPLETION_PATHS: Final = {path: path.removeprefix("/v1") for path in (COMPLETIONS, EMBEDDINGS)}
+"""To what is appended to an endpoint's URL."""
 
 CALLER_LEFT: Final = 499
 """nginx's status for it; only logs and metrics see it."""
@@ -74,7 +80,8 @@ class Front:
         """Answers close their connections."""
         self.draining = False
         """And new requests are refused."""
-        self._ids = (f"{secrets.token_hex(8)}{number:08x}" for number in count())
+        self._id_prefix = secrets.token_hex(8)
+        self._id_numbers = count()
         room.metrics.watch_load(self.load)
 
     @property
@@ -91,7 +98,7 @@ class Front:
         charged: int | None = None
         try:
             charged = self.load.admit(incoming.length)
-            await self._dispatch(incoming, reply, record)
+            await self._choose(incoming, reply, record)
         except GatewayError as error:
             await self._refuse(error, reply, record)
         except CallerGone:
@@ -111,23 +118,27 @@ class Front:
             self._finish(record)
 
     def open_record(self, path: str) -> Record:
-        return Record(next(self._ids), path, self.room.clock.now())
+        request_id = f"{self._id_prefix}{next(self._id_numbers):08x}"
+        record = Record(request_id, path, self.room.clock.now())
+        if self.settings.access_log or self.settings.debug_headers:
+            record.trace = Trace(is_shown=self.settings.debug_headers)
+        return record
 
-    async def _dispatch(self, incoming: Incoming, reply: FrontReply, record: Record) -> None:
+    def _choose(self, incoming: Incoming, reply: FrontReply, record: Record) -> Awaitable[None]:
+        """What serves the path. Raises GatewayError."""
         if self.draining:
             raise refuse_while_draining()
         path, method = incoming.path, incoming.method
-        if path in (COMPLETIONS, EMBEDDINGS):
+        if path in _COMPLETION_PATHS:
             if method != "POST":
-                return await self._refuse_method(incoming, "POST", reply, record)
-            ask = Ask(incoming.key, path.removeprefix("/v1"), incoming.read_body, self.load)
-            return await serve_completion(self.room, ask, reply, record)
+                return self._refuse_method(incoming, "POST", reply, record)
+            ask = Ask(incoming.key, _COMPLETION_PATHS[path], incoming.read_body, self.load)
+            return serve_completion(self.room, ask, reply, record)
         if path == MODELS or path.startswith(f"{MODELS}/"):
             if method != "GET":
-                return await self._refuse_method(incoming, "GET", reply, record)
+                return self._refuse_method(incoming, "GET", reply, record)
             body = self._describe_models(incoming, record)
-            headers = build_headers(record, self.room.clock.now(), JSON)
-            return await reply.send(200, headers, body)
+            return reply.send(200, build_headers(record, self.room.clock.now(), JSON), body)
         raise refuse_unknown_path(method, path, SERVED)
 
     def _describe_models(self, incoming: Incoming, record: Record) -> bytes:
@@ -154,9 +165,12 @@ class Front:
         headers = build_error_headers(record, self.room.clock.now(), error)
         headers.update(extra or {})
         try:
-            await reply.send(error.code.status, headers, openai.build_error(error))
+            async with asyncio.timeout(LAST_WORDS_S):
+                await reply.send(error.code.status, headers, openai.build_error(error))
         except CallerGone:
             record.status = CALLER_LEFT
+        except TimeoutError:
+            reply.cut()  # it has not read its earlier answers either
 
     def _finish(self, record: Record) -> None:
         now_s = self.room.clock.now()
@@ -173,6 +187,10 @@ class Front:
                 attempts=record.attempts,
                 status=record.status,
                 error=record.error and record.error.id,
+                fallback=record.fallback and record.fallback.model,
+                decisions=record.trace and record.trace.lines(),
+                input_tokens=record.usage and record.usage.input_tokens,
+                output_tokens=record.usage and record.usage.output_tokens,
                 duration_ms=round((now_s - record.started_s) * 1000, 2),
             )
 

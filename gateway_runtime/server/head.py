@@ -21,7 +21,7 @@ _HEAD: Final = re.compile(
 """RFC 9112, 3 and 5, without white space before a colon and without folded lines."""
 
 _FIELDS: Final = re.compile(
-    rb"^(content-length|authorization|api-key|x-api-key|connection"
+    rb"^(host|content-length|authorization|api-key|x-api-key|connection"
     rb"|transfer-encoding|content-encoding|expect|upgrade|te|trailer):[ \t]*([^\r]*?)[ \t]*\r$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -68,6 +68,7 @@ def read_head(data: bytes) -> Head | None:
     length = _LENGTH.search(data, 0, match.end())
     if (
         length is None
+        or b"host" not in fields  # RFC 9112, 3.2: exactly one
         or len(fields) != len(found)  # something is said twice
         or not _UNUSUAL.isdisjoint(fields)
         or fields.get(b"connection", b"keep-alive").lower() != b"keep-alive"

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 from gateway_runtime.contract.errors import GatewayError
@@ -38,6 +39,10 @@ def build_headers(record: Record, now_s: float, content_type: str) -> dict[str, 
         headers["x-headgate-model"] = record.model
     if record.provider is not None:
         headers["x-headgate-provider"] = record.provider.id
+    if record.fallback is not None:
+        headers["x-headgate-fallback"] = f"{record.fallback.model}; {record.fallback.reason}"
+    if record.trace is not None and record.trace.is_shown:
+        headers["x-headgate-decisions"] = str(record.trace)
     if record.standing is not None:
         headers.update(build_limit_headers(record.standing))
     return headers
@@ -75,7 +80,12 @@ def format_reset(seconds: float) -> str:
     if seconds < 1:
         milliseconds = _round_up(seconds * 1000)
         return f"{milliseconds}ms" if 0 < milliseconds < 1000 else f"{milliseconds // 1000}s"
-    whole = _round_up(seconds)
+    return _format_whole(_round_up(seconds))
+
+
+@lru_cache(maxsize=4096)
+def _format_whole(whole: int) -> str:
+    """Windows are an hour at most, so there are 3,600 of them."""
     hours, minutes = divmod(whole // 60, 60)
     text = f"{whole % 60}s"
     if hours:

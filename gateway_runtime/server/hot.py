@@ -15,12 +15,12 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final, cast
 
-from gateway_runtime.server.attempt import CallerGone
 from gateway_runtime.server.front import Front, Incoming
 from gateway_runtime.server.head import Head, read_head
 from gateway_runtime.server.plain import LINGER_S, describe_stall
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import refuse_unreadable_body
+from gateway_runtime.server.reply import CallerGone
 
 KEEPALIVE_S: Final = 630.0
 """An idle connection is closed after this long: later than the load balancers before us would (AWS 60 s,
@@ -242,7 +242,7 @@ class HotConnection(asyncio.Protocol):
             if self._whole is not None and not self._whole.done():
                 self._whole.set_result(None)
 
-    # -- its answer; see `attempt.Reply`
+    # -- its answer; see `reply.Reply`
 
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         head = self._build_head(status, headers, f"content-length: {len(body)}\r\n")
@@ -264,6 +264,8 @@ class HotConnection(asyncio.Protocol):
 
     def cut(self) -> None:
         self._transport.close()
+        # A caller that reads nothing would keep the unsent bytes, and the connection, for ever.
+        self._listener.loop.call_later(LINGER_S, self._transport.abort)
 
     def _build_head(self, status: int, headers: Mapping[str, str], framing: str) -> bytes:
         listener = self._listener

@@ -11,10 +11,9 @@ requests under way finish, and only then the rest stops.
 
 import asyncio
 import random
-import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiohttp import web
@@ -26,30 +25,29 @@ from gateway_runtime.server.admin import Admin
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.front import Front
 from gateway_runtime.server.hot import HotListener
+from gateway_runtime.server.journey import Room
 from gateway_runtime.server.keeper import TableKeeper
-from gateway_runtime.server.log import configure_logging, log_bug
+from gateway_runtime.server.log import configure_logging
+from gateway_runtime.server.loop import name_loop
 from gateway_runtime.server.metrics import Metrics
 from gateway_runtime.server.patience import Timekeeper
 from gateway_runtime.server.plain import PlainServer
 from gateway_runtime.server.probe import Prober
+from gateway_runtime.server.process import BACKLOG, listen, run_beside, run_until_signal
 from gateway_runtime.server.reload import Reloader, Running
 from gateway_runtime.server.report import Reporter
-from gateway_runtime.server.request import Room
 from gateway_runtime.server.settings import GatewaySettings
 from gateway_runtime.server.state import LiveState
 from gateway_runtime.server.stream import StreamClient
-from gateway_runtime.server.upstream import AiohttpTransport, Transport
+from gateway_runtime.server.tls import GOODBYE_S, HANDSHAKE_S, FrontTls, UnusableCertificate
+from gateway_runtime.upstream.endpoint import list_upstreams
+from gateway_runtime.upstream.exchange import Transport
+from gateway_runtime.upstream.transport import PooledTransport
 
 log = structlog.get_logger()
 
-BACKLOG: Final = 1024
-"""Connections that wait to be accepted: a reload of all clients at once must not be refused."""
-
 CUT_S: Final = 0.1
 """For a handler that is cancelled to clean up; the waiting for requests is done before."""
-
-RESTART_S: Final = 1.0
-"""Before a background task that failed by a bug starts again."""
 
 
 class Gateway:
@@ -70,7 +68,7 @@ class Gateway:
         self._settings = settings
         self._state = LiveState(clock)
         self._reloader = Reloader(self._state)
-        self._transport = transport or AiohttpTransport()
+        self._transport = transport or make_transport()
         self._metrics = Metrics(clock.unix)
         self._reporter = Reporter(self._state, draw)
         self._prober = Prober(self._state, self._transport, draw)
@@ -84,6 +82,7 @@ class Gateway:
         self._plain = PlainServer(self._front)
         self._plain_runner = web.ServerRunner(self._plain, shutdown_timeout=CUT_S)
         self._hot = HotListener(self._front, self._plain)
+        self._tls: FrontTls | None = None
         self._listening: asyncio.Server | None = None
         self._admin_runner = web.AppRunner(self._admin.app, access_log=None, shutdown_timeout=CUT_S)
         self.port = self.admin_port = 0
@@ -116,22 +115,25 @@ class Gateway:
 
     async def start(self) -> None:
         """Returns when the ports are open; a table that was kept is serving by then. Raises OSError for a
-        port that is taken.
+        port that is taken, UnusableCertificate for files of `settings.tls`.
         """
         settings = self._settings
         await self._keeper.restore()
         try:
-            await self._plain_runner.setup()
-            self._listening = await asyncio.get_running_loop().create_server(
-                self._hot, settings.host, settings.port, backlog=BACKLOG
-            )
-            self.port = self._listening.sockets[0].getsockname()[1]
-            self.admin_port = await _listen(self._admin_runner, settings.admin_host, settings.admin_port)
-        except OSError:
+            await self._open_front()
+            self.admin_port = await listen(self._admin_runner, settings.admin_host, settings.admin_port)
+        except (OSError, UnusableCertificate):
             await self._close()
             raise
         self._background = asyncio.create_task(self._run_background())
-        log.info("gateway listens", host=settings.host, port=self.port, admin_port=self.admin_port)
+        log.info(
+            "gateway listens",
+            host=settings.host,
+            port=self.port,
+            admin_port=self.admin_port,
+            loop=name_loop(asyncio.get_running_loop()),
+            tls=settings.tls is not None,
+        )
 
     async def apply_table(self, table: RoutingTable, version: Version | None = None) -> Ack | Nack:
         """Hot reload by the embedding process. After a Nack the table that ran runs on."""
@@ -146,9 +148,30 @@ class Gateway:
             self._stopping = asyncio.create_task(self._drain_and_close(limit_s))
         await asyncio.shield(self._stopping)
 
+    def reread_certificate(self) -> None:
+        """Now, if its files have changed, instead of within two seconds."""
+        if self._tls is not None:
+            self._tls.look()
+
     def hurry(self) -> None:
         """`stop` waits no longer: what is under way is cut."""
         self._hurry.set()
+
+    async def _open_front(self) -> None:
+        settings = self._settings
+        await self._plain_runner.setup()
+        tls: dict[str, Any] = {}
+        if settings.tls is not None:
+            self._tls = FrontTls(settings.tls)
+            tls = {
+                "ssl": self._tls.context,
+                "ssl_handshake_timeout": HANDSHAKE_S,
+                "ssl_shutdown_timeout": GOODBYE_S,
+            }
+        self._listening = await asyncio.get_running_loop().create_server(
+            self._hot, settings.host, settings.port, backlog=BACKLOG, reuse_port=settings.shares_port, **tls
+        )
+        self.port = self._listening.sockets[0].getsockname()[1]
 
     async def _drain_and_close(self, limit_s: float) -> None:
         log.info("gateway drains", requests=self._front.under_way, drain_s=limit_s)
@@ -187,59 +210,35 @@ class Gateway:
         await self._admin_runner.cleanup()
         await self._transport.close()
 
-    async def _run_background(self) -> None:
+    def _list_background(self) -> dict[str, Callable[[], Awaitable[None]]]:
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "probes": self._prober.run,
             "table keeper": self._keeper.run,
         }
         if self._settings.operator_urls:
             tasks["config stream"] = self._stream.run
-        async with asyncio.TaskGroup() as group:
-            for name, run in tasks.items():
-                group.create_task(_keep_running(name, run), name=name)
+        if self._tls is not None:
+            tasks["certificate"] = self._tls.run
+        return tasks
+
+    async def _run_background(self) -> None:
+        await run_beside(self._list_background())
 
     def _note_applied(self, running: Running) -> None:
         self._metrics.note_table(running)
+        self._transport.retain(list_upstreams(running.live.table.providers))
+        self._metrics.watch_upstream(self._transport.statistics)
         self._prober.watch(running.live)
+
+
+def make_transport() -> Transport:
+    """Towards providers: for requests, and for the probes of several workers' parent."""
+    return PooledTransport()
 
 
 async def run_gateway(settings: GatewaySettings) -> None:
     """Serves until SIGTERM or SIGINT, then drains; a second signal cuts that short. Raises OSError for a port
-    that is taken.
+    that is taken, UnusableCertificate for files of `settings.tls`.
     """
     configure_logging()
-    gateway = Gateway(settings)
-    stopping = asyncio.Event()
-
-    def note_signal() -> None:
-        if stopping.is_set():
-            gateway.hurry()
-        stopping.set()
-
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for number in signals:
-        loop.add_signal_handler(number, note_signal)
-    try:
-        await gateway.start()
-        await stopping.wait()
-        await gateway.stop()
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
-
-
-async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    """A bug in a task beside the traffic must not end the traffic."""
-    while True:
-        try:
-            await run()
-        except Exception:
-            log_bug("background task failed by a bug", task=name)
-        await asyncio.sleep(RESTART_S)
-
-
-async def _listen(runner: web.BaseRunner, host: str, port: int) -> int:
-    await runner.setup()
-    await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
-    return int(runner.addresses[0][1])
+    await run_until_signal(Gateway(settings), rereads=settings.tls is not None)

@@ -17,16 +17,22 @@ from prometheus_client.registry import Collector
 
 from gateway_runtime.contract.errors import ErrorCode
 from gateway_runtime.contract.ids import ProviderId, RouteId
-from gateway_runtime.contract.table import Route
+from gateway_runtime.contract.table import FallbackCause, Route
 from gateway_runtime.engine.lookup import matches
 from gateway_runtime.engine.retry import Outcome
+from gateway_runtime.providers.usage import Usage
 from gateway_runtime.server.load import Load
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.tally import Tally, join
+from gateway_runtime.upstream.exchange import PoolStatistics
 
 _SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 """From a cached embedding to a long stream."""
+
+_TOKENS: Final = tuple(4**power for power in range(14))
+_SECONDS_PER_TOKEN: Final = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+"""Both as OpenTelemetry's GenAI conventions have them."""
 
 NO_ROUTE: Final = RouteId("")
 """Requests that ended before a route was found."""
@@ -35,13 +41,22 @@ NO_ROUTE: Final = RouteId("")
 class Served:
     """Of one route and one model."""
 
-    __slots__ = ("duration", "first_byte", "statuses")
+    __slots__ = ("duration", "first_byte", "input_tokens", "output_tokens", "per_token", "statuses")
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
         """By status class: 2 is 2xx, 0 a caller who left before there was an answer."""
         self.duration = Tally(_SECONDS)
         self.first_byte = Tally(_SECONDS)
+        self.input_tokens = Tally(_TOKENS)
+        self.output_tokens = Tally(_TOKENS)
+        """Of answers that have any; embeddings have none."""
+        self.per_token = Tally(_SECONDS_PER_TOKEN)
+
+    def count_usage(self, usage: Usage) -> None:
+        self.input_tokens.observe(usage.input_tokens)
+        if usage.output_tokens:
+            self.output_tokens.observe(usage.output_tokens)
 
 
 class Metrics(Collector):
@@ -51,8 +66,11 @@ class Metrics(Collector):
         self._served: dict[tuple[RouteId, str], Served] = {}
         self._attempts: dict[tuple[ProviderId, Outcome], int] = {}
         self._retries: dict[RouteId, int] = {}
+        self._fallbacks: dict[tuple[RouteId, str], int] = {}
+        self._hedges: dict[ProviderId, int] = {}
         self._errors = dict.fromkeys(ErrorCode, 0)
         self._load: Load | None = None
+        self._list_pools: Callable[[], Iterable[PoolStatistics]] = tuple
         registry.register(self)
         self.stream_connected = Gauge(
             "headgate_config_stream_connected", "1 while an operator is connected.", registry=registry
@@ -72,6 +90,10 @@ class Metrics(Collector):
     def watch_load(self, load: Load) -> None:
         self._load = load
 
+    def watch_upstream(self, list_pools: Callable[[], Iterable[PoolStatistics]]) -> None:
+        """Asked at each scrape."""
+        self._list_pools = list_pools
+
     def count_request(self, record: Record, now_s: float) -> None:
         """`record` is over. now_s: on the clock of its times."""
         route = record.route
@@ -83,8 +105,13 @@ class Metrics(Collector):
         served.statuses[kind] = served.statuses.get(kind, 0) + 1
         started_s = record.started_s
         served.duration.observe(now_s - started_s)
-        if record.first_byte_s is not None:
-            served.first_byte.observe(record.first_byte_s - started_s)
+        first_byte_s = record.first_byte_s
+        if first_byte_s is not None:
+            served.first_byte.observe(first_byte_s - started_s)
+            if record.done_s is not None and record.events > 1:
+                served.per_token.observe((record.done_s - first_byte_s) / (record.events - 1))
+        if record.usage is not None:
+            served.count_usage(record.usage)
         if record.attempts > 1 and route is not None:
             self._retries[route.id] = self._retries.get(route.id, 0) + record.attempts - 1
         if record.error is not None:
@@ -93,6 +120,14 @@ class Metrics(Collector):
     def count_attempt(self, provider: ProviderId, outcome: Outcome) -> None:
         key = (provider, outcome)
         self._attempts[key] = self._attempts.get(key, 0) + 1
+
+    def count_fallback(self, route: RouteId, reason: FallbackCause) -> None:
+        """route: the one that gave up."""
+        key = (route, reason)
+        self._fallbacks[key] = self._fallbacks.get(key, 0) + 1
+
+    def count_hedge(self, provider: ProviderId) -> None:
+        self._hedges[provider] = self._hedges.get(provider, 0) + 1
 
     def note_table(self, running: Running) -> None:
         self._epoch.set(running.version.epoch)
@@ -105,9 +140,13 @@ class Metrics(Collector):
                 del self._served[key]
         for gone in self._retries.keys() - routes.keys():
             del self._retries[gone]
+        for fallback in [key for key in self._fallbacks if key[0] not in routes]:
+            del self._fallbacks[fallback]
         providers = {provider.id for provider in table.providers}
         for attempts in [key for key in self._attempts if key[0] not in providers]:
             del self._attempts[attempts]
+        for hedged in self._hedges.keys() - providers:
+            del self._hedges[hedged]
 
     def render(self) -> bytes:
         """In Prometheus' text format."""
@@ -127,6 +166,18 @@ class Metrics(Collector):
         for route, count in self._retries.items():
             retries.add_metric([route], count)
         yield retries
+        fallbacks = CounterMetricFamily(
+            "headgate_fallbacks", "Requests that went on with another model.", labels=["route", "reason"]
+        )
+        for (route, reason), count in self._fallbacks.items():
+            fallbacks.add_metric([route, reason], count)
+        yield fallbacks
+        hedges = CounterMetricFamily(
+            "headgate_hedges", "Copies of requests that were slow to answer.", labels=["provider"]
+        )
+        for provider, count in self._hedges.items():
+            hedges.add_metric([provider], count)
+        yield hedges
         errors = CounterMetricFamily(
             "headgate_errors", "Errors that the gateway itself answered with.", labels=["code"]
         )
@@ -135,6 +186,7 @@ class Metrics(Collector):
         yield errors
         if self._load is not None:
             yield from _collect_load(self._load)
+        yield from _collect_upstream(self._list_pools())
 
     def _collect_routes(self) -> Iterator[Metric]:
         by_route = _group(((route, served) for (route, _), served in self._served.items()))
@@ -151,12 +203,17 @@ class Metrics(Collector):
             "From the request's head to the answer's first byte.",
             labels=["route"],
         )
+        tokens = CounterMetricFamily(
+            "headgate_tokens", "Tokens, as providers counted them.", labels=["route", "kind"]
+        )
         for route, members in by_route.items():
             for kind, count in _add_statuses(members).items():
                 requests.add_metric([route, f"{kind}xx"], count)
             join((served.duration for served in members), _SECONDS).describe(duration, [route])
             join((served.first_byte for served in members), _SECONDS).describe(first_byte, [route])
-        yield from (requests, duration, first_byte)
+            tokens.add_metric([route, "input"], sum(served.input_tokens.sum for served in members))
+            tokens.add_metric([route, "output"], sum(served.output_tokens.sum for served in members))
+        yield from (requests, duration, first_byte, tokens)
 
     def _collect_models(self) -> Iterator[Metric]:
         by_model = _group(((model, served) for (_, model), served in self._served.items() if model))
@@ -176,6 +233,16 @@ class Metrics(Collector):
             "OpenTelemetry's gen_ai.server.time_to_first_token.",
             labels=["gen_ai_request_model"],
         )
+        per_token = HistogramMetricFamily(
+            "gen_ai_server_time_per_output_token_seconds",
+            "OpenTelemetry's gen_ai.server.time_per_output_token: between the events of whole streams.",
+            labels=["gen_ai_request_model"],
+        )
+        usage = HistogramMetricFamily(
+            "gen_ai_client_token_usage",
+            "OpenTelemetry's gen_ai.client.token.usage.",
+            labels=["gen_ai_request_model", "gen_ai_token_type"],
+        )
         for model, members in by_model.items():
             for kind, count in _add_statuses(members).items():
                 requests.add_metric([model, f"{kind}xx"], count)
@@ -183,7 +250,10 @@ class Metrics(Collector):
             whole.describe(duration, [model])
             whole.describe(operation, [model])
             join((served.first_byte for served in members), _SECONDS).describe(first_token, [model])
-        yield from (requests, duration, operation, first_token)
+            join((s.per_token for s in members), _SECONDS_PER_TOKEN).describe(per_token, [model])
+            join((s.input_tokens for s in members), _TOKENS).describe(usage, [model, "input"])
+            join((s.output_tokens for s in members), _TOKENS).describe(usage, [model, "output"])
+        yield from (requests, duration, operation, first_token, per_token, usage)
 
     def _find_served(self, route: Route | None, model: str) -> Served:
         if route is None:
@@ -206,6 +276,29 @@ def _collect_load(load: Load) -> Iterator[Metric]:
     for what, count in load.shed.items():
         shed.add_metric([what], count)
     yield shed
+
+
+def _collect_upstream(pools: Iterable[PoolStatistics]) -> Iterator[Metric]:
+    """By place, which is the origin of a URL in the table: providers that share it are one there."""
+    connections = GaugeMetricFamily(
+        "headgate_upstream_connections", "Connections to providers.", labels=["place", "state"]
+    )
+    queued = GaugeMetricFamily(
+        "headgate_upstream_queue_length", "Requests that wait for a connection.", labels=["place"]
+    )
+    opened = CounterMetricFamily(
+        "headgate_upstream_connections_opened", "Connections made to providers.", labels=["place"]
+    )
+    by_place: dict[str, list[PoolStatistics]] = {}
+    for pool in pools:
+        by_place.setdefault(pool.place, []).append(pool)
+    for place, members in by_place.items():
+        idle = sum(pool.idle for pool in members)
+        connections.add_metric([place, "idle"], idle)
+        connections.add_metric([place, "busy"], sum(pool.open for pool in members) - idle)
+        queued.add_metric([place], sum(pool.queued for pool in members))
+        opened.add_metric([place], sum(pool.opened_total for pool in members))
+    yield from (connections, queued, opened)
 
 
 def _group(pairs: Iterable[tuple[str, Served]]) -> dict[str, list[Served]]:

@@ -17,11 +17,11 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from gateway_runtime.providers.openai import build_error
-from gateway_runtime.server.attempt import CallerGone
 from gateway_runtime.server.front import CALLER_LEFT, Front, Incoming, find_key
 from gateway_runtime.server.headers import JSON
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import refuse_large_body, refuse_large_head, refuse_unreadable_body
+from gateway_runtime.server.reply import CallerGone
 
 MAX_HEADER_BYTES: Final = 16 * 1024
 LINGER_S: Final = 2.0
@@ -96,7 +96,7 @@ class _Connection(RequestHandler):
 
 
 class _PlainReply:
-    """See `attempt.Reply`."""
+    """See `reply.Reply`."""
 
     def __init__(self, front: Front, request: web.BaseRequest, record: Record) -> None:
         self._front = front
@@ -125,14 +125,17 @@ class _PlainReply:
         await self._or_gone(self.response.write_eof())
 
     def cut(self) -> None:
-        if self._request.transport is not None:
-            self._request.transport.close()
+        transport = self._request.transport
+        if transport is not None:
+            transport.close()
+            # A caller that reads nothing would keep the unsent bytes, and the connection, for ever.
+            asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
 
     def _note_begin(self, status: int) -> None:
         self._record.status = status
         self._record.first_byte_s = self._front.room.clock.now()
-        if self._front.leaving:
-            self.response.force_close()
+        if self._front.leaving or not self._request.content.is_eof():
+            self.response.force_close()  # no request can come behind a body that is not there
 
     async def _or_gone(self, writing: Awaitable[object]) -> None:
         try:

@@ -1,8 +1,8 @@
 """Active probes: a cheap GET per endpoint now and then, and the health that follows from it.
 
 `main` runs the Prober beside the traffic; `reload` wakes it after each table. An endpoint is probed as soon
-as it appears, or when its URL, its probe or its provider's credentials change; its first result decides at
-once, later ones only when enough of them agree.
+as it appears, or when its URL, its probe or its provider's credentials or TLS change; its first result
+decides at once, later ones only when enough of them agree.
 
 The one subtle rule: a probe asks whether the endpoint can be reached and takes our key, no more. A 404 or a
 405 is an answer of a living server whose list of models is somewhere else.
@@ -16,9 +16,11 @@ from gateway_runtime.contract.health import Health
 from gateway_runtime.contract.ids import EndpointId
 from gateway_runtime.contract.table import ActiveProbe, Credential, Endpoint, Provider
 from gateway_runtime.engine.lookup import LiveTable
+from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.providers.openai import build_headers
 from gateway_runtime.server.state import LiveState
-from gateway_runtime.server.upstream import Transport, UpstreamAnswer, UpstreamFailure, UpstreamRequest
+from gateway_runtime.upstream.exchange import Transport, UpstreamAnswer, UpstreamFailure, UpstreamRequest
+from gateway_runtime.upstream.trust import TlsSettings, settings_of
 
 CONCURRENCY: Final = 32
 """Probes under way at one moment; 2,000 endpoints of a new table must not be dialled all at once."""
@@ -60,6 +62,7 @@ class _Watch(NamedTuple):
     endpoint: Endpoint
     probe: ActiveProbe
     credentials: tuple[Credential, ...]
+    tls: TlsSettings
 
 
 class Prober:
@@ -90,7 +93,9 @@ class Prober:
         if self._live is not None:
             for endpoint_id, (provider, endpoint) in self._live.endpoints().items():
                 if provider.probe is not None:
-                    wanted[endpoint_id] = (_Watch(endpoint, provider.probe, provider.credentials), provider)
+                    tls = settings_of(provider)
+                    watch = _Watch(endpoint, provider.probe, provider.credentials, tls)
+                    wanted[endpoint_id] = (watch, provider)
         for endpoint_id, (watch, task) in list(self._tasks.items()):
             if endpoint_id not in wanted or wanted[endpoint_id][0] != watch:
                 task.cancel()
@@ -105,13 +110,14 @@ class Prober:
         while True:
             async with self._places:
                 probed = await self._probe(provider, watch)
-            health = tally.add(probed)
+            health = None if probed is None else tally.add(probed)
             state = self._state.endpoints.get(watch.endpoint.id)
-            if state is not None and health is not None:
+            if state is not None and probed is not None and health is not None:
                 state.set_health(health, probed.reason)
             await asyncio.sleep(watch.probe.interval_s * (0.9 + self._draw() * 0.2))
 
-    async def _probe(self, provider: Provider, watch: _Watch) -> Probed:
+    async def _probe(self, provider: Provider, watch: _Watch) -> Probed | None:
+        """None: our own bound on the endpoint is full, which says nothing of its health."""
         refused: list[str] = []
         try:
             async with asyncio.timeout(watch.probe.timeout_s):
@@ -121,6 +127,8 @@ class Prober:
                         return _judge(status, refused)
                     refused.append(_describe_refusal(credential, status))
         except UpstreamFailure as failure:
+            if failure.outcome is Outcome.SATURATED:
+                return None
             return Probed(good=False, definite=False, reason=f"probe failed: {failure.reason}")
         except TimeoutError:
             reason = f"probe failed: no answer within {watch.probe.timeout_s:g} s"
@@ -135,7 +143,7 @@ class Prober:
             None,
             min(provider.timeouts.connect_s, watch.probe.timeout_s),
         )
-        answer = await self._transport.send(request, lambda: None)
+        answer = await self._transport.send(request, lambda: None, watch.tls)
         try:
             await _skip_body(answer)
         finally:

@@ -7,13 +7,19 @@ clock.
 
 from gateway_runtime.contract.errors import ErrorCode
 from gateway_runtime.contract.table import Provider, Route, Tenant
+from gateway_runtime.engine.fallback import Fallback
 from gateway_runtime.engine.limits import Standing
+from gateway_runtime.engine.trace import Trace
+from gateway_runtime.providers.usage import Usage
 
 
 class Record:
     __slots__ = (
         "attempts",
+        "done_s",
         "error",
+        "events",
+        "fallback",
         "first_byte_s",
         "model",
         "path",
@@ -24,6 +30,8 @@ class Record:
         "started_s",
         "status",
         "tenant",
+        "trace",
+        "usage",
         "waited_s",
     )
 
@@ -48,3 +56,13 @@ class Record:
         """0 while nothing was answered; stays so when the caller left first."""
         self.first_byte_s: float | None = None
         self.error: ErrorCode | None = None
+        self.fallback: Fallback | None = None
+        """To which it came at last."""
+        self.trace: Trace | None = None
+        """None: nobody wants to know."""
+        self.usage: Usage | None = None
+        """As the provider told it."""
+        self.events = 0
+        """Of a stream."""
+        self.done_s: float | None = None
+        """When its [DONE] came, which is when its last event came, near enough."""

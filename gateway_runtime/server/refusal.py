@@ -154,6 +154,14 @@ def refuse_after_failure(endpoint: str, outcome: Outcome, reason: str, attempts:
                 f"Endpoint {endpoint} gave an answer that cannot be used: {reason}; {made}. Check that its "
                 "URL is that of an OpenAI-compatible API; such URLs mostly end in /v1.",
             )
+        case Outcome.SATURATED:
+            return GatewayError(
+                ErrorCode.OVERLOADED,
+                f"Endpoint {endpoint} gets no more requests from this gateway for now: {reason}; {made}. "
+                "Try again in a moment; if it stays so, the limits of its provider are too low or it needs "
+                "more endpoints.",
+                retry_after_s=1,
+            )
     return GatewayError(
         ErrorCode.UPSTREAM_UNREACHABLE,
         f"Endpoint {endpoint} could not be reached: {reason}; {made}. Try again; if it stays so, "

@@ -13,12 +13,28 @@ from gateway_runtime.contract.ids import GatewayId
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files, read again when they change: see `tls`."""
+
+    certificate: Path
+    """The chain, the server's certificate first."""
+    key: Path
+    """Without a passphrase."""
+    client_authority: Path | None = None
+    """Callers must present a certificate that it has signed; None asks them for none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings:
     name: GatewayId
     host: str = "127.0.0.1"
     port: int = 8080
     """0 lets the system choose; `Gateway.port` tells."""
+    shares_port: bool = False
+    """Several processes of this user listen on the port, and the kernel spreads connections over them."""
+    tls: TlsFiles | None = None
+    """Of the port for callers; None serves plain HTTP."""
     admin_host: str = "127.0.0.1"
     admin_port: int = 8081
     """0 lets the system choose; `Gateway.admin_port` tells."""
@@ -50,4 +66,6 @@ class GatewaySettings:
     body_idle_s: float = 30.0
     """A caller that sends nothing of its body for so long is given up. A guess, far above network pauses."""
     access_log: bool = False
-    """One line per request."""
+    """One line per request, with the decisions that led it where it went."""
+    debug_headers: bool = False
+    """Answers tell those decisions, too: `x-headgate-decisions`."""

@@ -1,5 +1,6 @@
 """What lives on while tables come and go: circuit, health and latency of each endpoint, what each tenant has
-used of its limits, which credentials were refused.
+used of its limits, which credentials were refused, what providers told of their limits, each route's turn and
+its budget for retries.
 
 `reload` calls `configure` with each new table, in the same step in which it swaps the table; `request` and
 `probe` ask and tell; `report` and `admin` read. Everything is found by identity, so that an edit of a route
@@ -11,20 +12,28 @@ own, which nobody else sees.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway_runtime.contract.health import EndpointReport
-from gateway_runtime.contract.ids import EndpointId, TenantId
+from gateway_runtime.contract.ids import EndpointId, RouteId, TenantId
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Tenant
-from gateway_runtime.engine.balance import Availability, Choice
+from gateway_runtime.contract.table import Route, Tenant
+from gateway_runtime.engine.balance import Availability, Choice, EndpointView
+from gateway_runtime.engine.budget import RetryBudget
+from gateway_runtime.engine.learnt import LearntLimits
 from gateway_runtime.engine.limits import RollingLimit, share_of
 from gateway_runtime.engine.lookup import LiveTable
+from gateway_runtime.engine.rotation import Rotation
 from gateway_runtime.server.credentials import RefusalMemory
 from gateway_runtime.server.endpoint import Clock, EndpointState
 
 WHOLE: Final = Share(index=0, gateways=1)
 """Without an operator that says otherwise, this gateway is the only one."""
+
+
+class RouteState(NamedTuple):
+    budget: RetryBudget
+    rotation: Rotation
 
 
 class LiveState:
@@ -34,6 +43,8 @@ class LiveState:
         """Called when an endpoint appears, or its health or circuit changes. `report` sets it."""
         self.endpoints: dict[EndpointId, EndpointState] = {}
         self.refusals = RefusalMemory(clock.now)
+        self.learnt = LearntLimits()
+        self.routes: dict[RouteId, RouteState] = {}
         self._limits: dict[TenantId, tuple[RollingLimit, ...]] = {}
         self.share = WHOLE
 
@@ -52,6 +63,7 @@ class LiveState:
         self.endpoints = endpoints
         self._limits = {t.id: self._build_limits(t, self._limits.get(t.id, ())) for t in live.table.tenants}
         self.refusals.configure(live.table.providers)
+        self.routes = {route.id: self._configure_route(route) for route in live.table.routes}
         for endpoint_id in appeared:
             self.on_change(endpoint_id)
 
@@ -64,6 +76,12 @@ class LiveState:
         if state is None:
             return EndpointState(choice.endpoint.id, choice.provider, self.clock, lambda _: None)
         return state
+
+    def view(self, choice: Choice) -> EndpointView:
+        return self.endpoint(choice).view()
+
+    def route(self, route: Route) -> "RouteState":
+        return self.routes.get(route.id) or self._configure_route(route)
 
     def limits_of(self, tenant: Tenant) -> tuple[RollingLimit, ...]:
         limits = self._limits.get(tenant.id)
@@ -84,6 +102,13 @@ class LiveState:
                 rolling.configure(amount, limit.window_s)
             limits.append(rolling)
         return tuple(limits)
+
+    def _configure_route(self, route: Route) -> "RouteState":
+        state = self.routes.get(route.id)
+        if state is None:
+            return RouteState(RetryBudget(route.retry.budget_percent), Rotation())
+        state.budget.percent = route.retry.budget_percent
+        return state
 
     def _note_change(self, state: EndpointState) -> None:
         self.on_change(state.id)

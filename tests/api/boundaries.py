@@ -45,6 +45,11 @@ SAMPLES: Mapping[str, Sample] = {
     fields.OBJECT_NAME: Sample(
         good=("a", "a.b-c.1"), bad=(*_BAD_NAMES, ".a", "a.", "a..b", "a.-b"), of_length=_letters
     ),
+    fields.HOST_NAME: Sample(
+        good=("a", "a.b-c.1", "10.0.0.7", "a" * 63),
+        bad=(*_BAD_NAMES, ".a", "a.", "a..b", "a.-b", "a" * 64, "a:443", "*.a"),
+        of_length=lambda n: ("a." * n)[: n - 1] + "a",
+    ),
     fields.SECRET_KEY: Sample(good=("api-key", "A.b_c"), bad=("a b", "a/b", "ä", "a\n"), of_length=_letters),
     fields.MODEL_NAME: Sample(
         good=("gpt-4o", "meta-llama/Llama-3.1-8B:free", '"', "~", "!", ")", "+"),
@@ -177,8 +182,10 @@ def _build_texts(node: Schema, tried: set[str]) -> Iterator[tuple[str, Any, bool
 
 def _build_lists(node: Schema, now: Any) -> Iterator[tuple[str, Any, bool]]:
     most, least = node["maxItems"], node.get("minItems", 0)
-    yield "most-items", [_vary(now[0], i) for i in range(most)], True
-    yield "too-many-items", [_vary(now[0], i) for i in range(most + 1)], False
+    values = node["items"].get("enum", ())
+    yield "most-items", list(values) or [_vary(now[0], i) for i in range(most)], True
+    # There is no other value left of an enum: the list is too long and has one twice.
+    yield "too-many-items", [*values, *values] or [_vary(now[0], i) for i in range(most + 1)], False
     yield "no-items", [], least == 0
     # Only an atomic list may hold the same twice.
     yield "an-item-twice", [now[0], now[0]], node["x-kubernetes-list-type"] == "atomic"

@@ -225,8 +225,11 @@ def test_what_is_stored_shows_the_defaults_in_force(kinds: Cluster, namespace: s
     assert stored["circuit"] == {
         "consecutiveFailures": 5,
         "failurePercent": 50,
+        "maxOpenPercent": 100,
         "minRequests": 20,
         "openFor": "15s",
+        "slowCallDuration": "60s",
+        "slowCallPercent": 0,
         "window": "30s",
     }
     assert stored["health"]["active"]["interval"] == "30s"

@@ -106,7 +106,8 @@ def test_every_problem_of_an_object_is_told_at_once() -> None:
     assert problems(route(spec=spec, metadata={"name": "Chat"})) == [
         "metadata.name: must be the name of a Kubernetes object: lower-case letters, digits, `-` and `.`,"
         " beginning and ending with a letter or digit; 253 characters at most",
-        'spec.retries: is not a field. Did you mean "retry"? Known here: models, retry, targets, timeouts',
+        'spec.retries: is not a field. Did you mean "retry"? Known here: fallbacks, hedge, models, '
+        "panicPercent, retry, strategy, targets, timeouts",
         "spec.models[0]: must be a model's name without blanks, with at most one `*`, such as gpt-4o*,"
         ' not "a b"',
         "spec.targets: is empty: write a list of 1 to 32 items, each an object with providerRef",

@@ -42,13 +42,21 @@ def provider(
     return build("LLMProvider", identity, plain | dict(spec or {}), **meta)
 
 
-def route(identity: str, models: Iterable[str], targets: Iterable[str], **meta: Any) -> Any:
-    """`targets`: `name` or `namespace/name` of providers."""
+def route(
+    identity: str,
+    models: Iterable[str],
+    targets: Iterable[str],
+    *,
+    fallbacks: Iterable[str] = (),
+    **meta: Any,
+) -> Any:
+    """`targets`: `name` or `namespace/name` of providers; `fallbacks`: models."""
     refs = []
     for target in targets:
         namespace, _, name = target.rpartition("/")
         refs.append({"providerRef": {"name": name} | ({"namespace": namespace} if namespace else {})})
-    return build("ModelRoute", identity, {"models": list(models), "targets": refs}, **meta)
+    spec = {"models": list(models), "targets": refs, "fallbacks": [{"model": model} for model in fallbacks]}
+    return build("ModelRoute", identity, spec, **meta)
 
 
 def quota(identity: str, *secrets: str, anonymous: bool = False, **meta: Any) -> Any:

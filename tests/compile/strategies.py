@@ -56,7 +56,10 @@ def routes(draw: st.DrawFn) -> Any:
     models = draw(st.lists(st.sampled_from(MODELS), min_size=1, max_size=3, unique=True))
     target = st.sampled_from(PROVIDERS) | _identities["providers"]
     targets = draw(st.lists(target, min_size=1, max_size=3))
-    return route(draw(_identities["routes"]), models, targets, **draw(_meta))
+    fallbacks = draw(st.lists(st.sampled_from(["m0", "m1", "m-x", "other"]), max_size=2))
+    if len(models) == 1:
+        fallbacks = [model for model in fallbacks if model != models[0]]
+    return route(draw(_identities["routes"]), models, targets, fallbacks=fallbacks, **draw(_meta))
 
 
 @st.composite
@@ -98,6 +101,9 @@ FIELDS = [
     *(
         "targets",
         "retry",
+        "fallbacks",
+        "hedge",
+        "strategy",
         "subjects",
         "limits",
         "name",

@@ -215,3 +215,26 @@ def test_the_codec_encodes_only_what_changed(before: Resources) -> None:
     assert [k for k, entry in new.encoded.items() if entry is not snapshot.encoded[k]] == [
         "Route/team-a/chat"
     ]
+
+
+def test_a_fallback_goes_live_with_the_route_that_serves_it_and_only_its_own_route_changes(
+    before: Resources,
+) -> None:
+    chat = route("team-a/chat", ["gpt-4o"], ["openai"], fallbacks=["claude", "embed"])
+    old = compile_resources(replace(before, routes=(chat, EMBED)))
+    claude = route("team-a/claude", ["claude*"], ["azure"])
+    new = compile_resources(replace(before, routes=(chat, EMBED, claude)), old)
+
+    assert [rule.model for rule in old.table.routes[0].fallbacks] == ["embed"]
+    assert [rule.model for rule in new.table.routes[0].fallbacks] == ["claude", "embed"]
+    assert changed_resources(old, new) == ["team-a/chat", "team-a/claude"]
+    assert changed_verdicts(old, new) == ["ModelRoute/team-a/chat", "ModelRoute/team-a/claude"]
+
+
+def test_a_route_whose_fallbacks_are_served_stays_the_same_when_others_come(before: Resources) -> None:
+    chat = route("team-a/chat", ["gpt-4o"], ["openai"], fallbacks=["embed"])
+    old = compile_resources(replace(before, routes=(chat, EMBED)))
+    claude = route("team-a/claude", ["claude*"], ["azure"])
+    new = compile_resources(replace(before, routes=(chat, EMBED, claude)), old)
+
+    assert changed_resources(old, new) == ["team-a/claude"]

@@ -15,6 +15,7 @@ from gateway_runtime.contract.table import (
     Limit,
     Model,
     Provider,
+    ProviderTls,
     RetryPolicy,
     Route,
     RouteTimeouts,
@@ -22,6 +23,7 @@ from gateway_runtime.contract.table import (
     Target,
     Tenant,
     Timeouts,
+    UpstreamLimits,
 )
 
 CIRCUIT = CircuitPolicy(
@@ -37,6 +39,8 @@ def build_provider(
     models: Sequence[Model] = (),
     credentials: Sequence[Credential] = (),
     probe: ActiveProbe | None = None,
+    tls: ProviderTls | None = None,
+    limits: UpstreamLimits | None = None,
 ) -> Provider:
     return Provider(
         id=ProviderId(f"{namespace}/{name}"),
@@ -53,6 +57,8 @@ def build_provider(
         probe=probe,
         circuit=CIRCUIT,
         timeouts=Timeouts(connect_s=5.0, first_token_s=60.0, idle_s=60.0, total_s=600.0),
+        tls=tls,
+        limits=limits or UpstreamLimits(),
     )
 
 
@@ -130,6 +136,15 @@ _probes = st.none() | st.builds(
     unhealthy_after=st.integers(1, 5),
     healthy_after=st.integers(1, 5),
 )
+_texts = st.none() | st.text(max_size=8)
+_tls = st.none() | st.builds(
+    ProviderTls,
+    ca=_texts,
+    certificate=_texts,
+    key=st.none() | st.builds(Secret, st.text(max_size=8)),
+    server_name=_texts,
+)
+_upstream_limits = st.builds(UpstreamLimits, max_in_flight=st.integers(1, 9), queue_s=st.floats(0.1, 60))
 _providers = st.builds(
     build_provider,
     _names,
@@ -138,6 +153,8 @@ _providers = st.builds(
     models=st.lists(_models, max_size=2),
     credentials=st.lists(_credentials, max_size=2),
     probe=_probes,
+    tls=_tls,
+    limits=_upstream_limits,
 )
 _targets = st.builds(
     build_target, _names, model=st.none() | _names, weight=st.integers(0, 5), priority=st.integers(0, 2)

@@ -22,7 +22,7 @@ from gateway_runtime.contract.codec import (
     snapshot_digest,
 )
 from gateway_runtime.contract.secret import Secret
-from gateway_runtime.contract.table import Credential, RoutingTable, resource_key
+from gateway_runtime.contract.table import Credential, Provider, RoutingTable, UpstreamLimits, resource_key
 from tests.contract.tables import build_provider, build_route, build_table, build_tenant, tables
 
 
@@ -116,6 +116,16 @@ def test_a_field_that_a_newer_operator_added_is_ignored() -> None:
     payload = build_snapshot(build_table()).buckets[bucket_index("Installation")].payload
 
     assert parse_bucket(payload.replace(b"}", b',"fresh":1}')) == parse_bucket(payload)
+
+
+def test_a_provider_of_an_older_operator_has_no_tls_and_the_usual_limits() -> None:
+    limits = UpstreamLimits(max_connections=1024, max_in_flight=1024, max_queue=1024, queue_s=5.0)
+    resource = msgspec.to_builtins(build_provider())
+    del resource["tls"], resource["limits"]
+    (provider,) = parse_bucket(msgspec.json.encode([resource]))
+
+    assert isinstance(provider, Provider)
+    assert (provider.tls, provider.limits) == (None, limits)
 
 
 @pytest.mark.parametrize(

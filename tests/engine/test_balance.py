@@ -7,10 +7,12 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway_runtime.contract.table import Model, Provider, Target
-from gateway_runtime.engine.balance import Availability, Choice, order_choices
+from gateway_runtime.engine.balance import Availability, Choice, EndpointView, order_choices
 from gateway_runtime.engine.lookup import build_live_table
+from gateway_runtime.engine.trace import Trace
 from tests.contract.tables import build_provider, build_route, build_table, build_target
 
 READY, TRIAL = Availability.READY, Availability.TRIAL
@@ -33,13 +35,27 @@ def order(
     *,
     model: str = "gpt",
     providers: Sequence[Provider] | None = None,
-) -> tuple[Choice, ...]:
+    panic_percent: int = 0,
+    limited_s: Mapping[str, float] | None = None,
+    opened_s: Mapping[str, float] | None = None,
+    trace: Trace | None = None,
+) -> Sequence[Choice]:
+    """All mappings are by endpoint."""
     if providers is None:
         providers = [build_provider(name) for name in sorted({t.provider.split("/")[1] for t in targets})]
-    route = build_route(model, targets=targets)
+    route = structs.replace(build_route(model, targets=targets), panic_percent=panic_percent)
     live = build_live_table(build_table(providers=providers, routes=[route]))
-    known = states or {}
-    return order_choices(route, model, live, lambda endpoint: known.get(endpoint, READY), draw)
+    known, waits, openings = states or {}, limited_s or {}, opened_s or {}
+    return order_choices(
+        route,
+        model,
+        live,
+        lambda endpoint: known.get(endpoint, READY),
+        draw,
+        view=lambda choice: EndpointView(opened_s=openings[choice.endpoint.id]),
+        limited_s=None if limited_s is None else lambda choice: waits.get(choice.endpoint.id, 0.0),
+        trace=trace,
+    )
 
 
 def names(choices: Sequence[Choice]) -> str:
@@ -146,6 +162,160 @@ def test_the_upstream_name_is_looked_up_at_the_provider(
     assert [choice.model for choice in choices] == [expected]
 
 
+@pytest.mark.parametrize(
+    ("targets", "states", "expected"),
+    [
+        ([A, B, C], {"chat/b/0": DOUBTFUL}, "a c b"),
+        ([A, B, C], {"chat/a/0": DOUBTFUL, "chat/b/0": DOUBTFUL}, "a b c"),
+        ([A, B, C], {"chat/a/0": DOUBTFUL, "chat/b/0": REFUSED}, "a c"),
+        ([A, B, C], {"chat/a/0": REFUSED, "chat/b/0": REFUSED}, "c"),
+        ([A, B, C], {"chat/a/0": DOUBTFUL, "chat/b/0": TRIAL}, "a b c"),
+        ([A, B, C], {"chat/a/0": DOUBTFUL, "chat/b/0": DOUBTFUL, "chat/c/0": TRIAL}, "c a b"),
+        ([A, B], {"chat/a/0": DOUBTFUL}, "b a"),
+        ([A, build_target("d"), B, C1], {"chat/a/0": DOUBTFUL, "chat/d/0": DOUBTFUL}, "b c a d"),
+        ([A, B1, C1, build_target("d", priority=1)], {"chat/b/0": DOUBTFUL, "chat/c/0": DOUBTFUL}, "a b c d"),
+    ],
+    ids=[
+        "most-are-ready",
+        "few-are-ready",
+        "open-circuits-stay-out",
+        "nobody-to-join",
+        "a-trial-is-not-ready",
+        "none-is-ready",
+        "half-is-enough",
+        "a-later-priority-can-take-over",
+        "a-later-priority-panics",
+    ],
+)
+def test_when_few_are_ready_the_doubtful_count_as_ready(
+    targets: list[Target], states: dict[str, Availability], expected: str
+) -> None:
+    assert names(order(targets, states, panic_percent=50)) == expected
+
+
+def test_without_a_threshold_nothing_panics() -> None:
+    states = {"chat/a/0": DOUBTFUL, "chat/b/0": DOUBTFUL}
+
+    assert names(order([A, B, C], states, panic_percent=0)) == "c a b"
+
+
+@pytest.mark.parametrize(
+    ("targets", "limited_s", "states", "expected"),
+    [
+        ([A, B], {}, {}, "a b"),
+        ([A, B], {"chat/a/0": 3.0}, {}, "b a"),
+        ([A, B1], {"chat/a/0": 3.0}, {}, "b a"),
+        ([A, B, C], {"chat/a/0": 3.0, "chat/b/0": 1.0}, {}, "c b a"),
+        ([A, B1], {"chat/a/0": 3.0, "chat/b/0": 1.0}, {}, "b a"),
+        ([A, B], {"chat/a/0": 3.0}, {"chat/b/0": DOUBTFUL}, "b a"),
+        ([A, B], {"chat/a/0": 3.0}, {"chat/a/0": REFUSED}, "b"),
+        ([A, B], {"chat/a/0": 3.0}, {"chat/a/0": DOUBTFUL}, "b a"),
+        ([A], {"chat/a/0": 3.0}, {}, "a"),
+    ],
+)
+def test_who_has_no_room_is_tried_late_and_the_one_that_frees_first_before_the_others(
+    targets: list[Target], limited_s: dict[str, float], states: dict[str, Availability], expected: str
+) -> None:
+    assert names(order(targets, states, limited_s=limited_s)) == expected
+
+
+def build_reluctant_provider(max_open_percent: int, endpoints: int) -> Provider:
+    provider = build_provider("a", endpoints=endpoints)
+    return structs.replace(
+        provider, circuit=structs.replace(provider.circuit, max_open_percent=max_open_percent)
+    )
+
+
+@pytest.mark.parametrize(
+    ("max_open_percent", "endpoints", "refused", "expected"),
+    [
+        (100, 1, "0", ""),
+        (99, 1, "0", "0!"),
+        (0, 1, "0", "0!"),
+        (50, 2, "0", "1"),
+        (50, 2, "01", "1!"),
+        (50, 3, "0", "2 1"),
+        (50, 3, "01", "2 1!"),
+        (50, 3, "012", "2! 1!"),
+        (0, 3, "012", "2! 1! 0!"),
+        (66, 3, "012", "2! 1!"),
+        (67, 3, "012", "2!"),
+    ],
+)
+def test_so_many_endpoints_may_be_refused_and_the_longest_open_are_last_resorts(
+    max_open_percent: int, endpoints: int, refused: str, expected: str
+) -> None:
+    """The endpoint with the higher number opened first; `!` is a last resort."""
+    choices = order(
+        [A],
+        {f"chat/a/{i}": REFUSED for i in refused},
+        providers=[build_reluctant_provider(max_open_percent, endpoints)],
+        opened_s={f"chat/a/{i}": 100.0 - int(i) for i in refused},
+    )
+    shown = [f"{choice.endpoint.id[-1]}{'!' if choice.last_resort else ''}" for choice in choices]
+
+    assert " ".join(shown) == expected
+
+
+def test_a_last_resort_comes_after_everything_else() -> None:
+    choices = order(
+        [A, B, C1],
+        {"chat/a/0": REFUSED, "chat/b/0": DOUBTFUL},
+        providers=[build_reluctant_provider(0, 1), build_provider("b"), build_provider("c")],
+        opened_s={"chat/a/0": 1.0},
+        limited_s={"chat/c/0": 5.0},
+    )
+
+    assert names(choices) == "b c a"
+
+
+def test_what_is_out_of_the_ordinary_can_be_read_back() -> None:
+    trace = Trace()
+    targets = [build_target(name) for name in "abcdefgh"]
+    states = {"chat/a/0": REFUSED, "chat/b/0": DOUBTFUL, "chat/d/0": REFUSED}
+    order(
+        targets,
+        states,
+        providers=[
+            *(build_provider(name) for name in "bcdefgh"),
+            build_reluctant_provider(0, 1),
+        ],
+        limited_s={"chat/c/0": 3.0},
+        opened_s={"chat/a/0": 1.0},
+        trace=trace,
+    )
+
+    assert trace.lines() == (
+        "chat/a/0 last: circuit open, kept as a last resort",
+        "chat/b/0 late: its probe fails",
+        "chat/c/0 late: limit learnt, free in 3 s",
+        "chat/d/0 skipped: circuit open",
+    )
+
+
+def test_a_panic_makes_no_room_at_a_provider() -> None:
+    states = {"chat/a/0": DOUBTFUL, "chat/b/0": DOUBTFUL}
+
+    assert names(order([A, B, C], states, panic_percent=50, limited_s={"chat/a/0": 1.0})) == "b c a"
+
+
+def test_a_panic_can_be_read_back() -> None:
+    trace = Trace()
+    order([A, B, C], {"chat/a/0": DOUBTFUL, "chat/b/0": REFUSED}, panic_percent=50, trace=trace)
+
+    assert trace.lines() == (
+        "chat/a/0 counted as ready although its probe fails: only 1 of 3 are ready",
+        "chat/b/0 skipped: circuit open",
+    )
+
+
+def test_where_all_is_well_there_is_nothing_to_read() -> None:
+    trace = Trace()
+    order([A, B], limited_s={}, trace=trace)
+
+    assert trace.lines() == ()
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=6),
     st.lists(st.sampled_from(Availability), min_size=6, max_size=6),
@@ -169,3 +339,32 @@ def test_each_endpoint_that_is_not_refused_is_tried_exactly_once_and_groups_stay
         target.provider for i, target in enumerate(targets) if states[i] is not REFUSED
     ]
     assert keys == sorted(keys)
+
+
+@given(
+    st.lists(st.sampled_from(Availability), min_size=1, max_size=5),
+    st.lists(st.floats(0, 9), min_size=5, max_size=5),
+    st.integers(0, 100),
+    st.integers(0, 100),
+)
+def test_no_more_endpoints_are_refused_than_the_provider_allows_and_none_comes_twice(
+    states: list[Availability], waits: list[float], max_open_percent: int, panic_percent: int
+) -> None:
+    ids = [f"chat/a/{i}" for i in range(len(states))]
+    choices = order(
+        [A],
+        dict(zip(ids, states, strict=True)),
+        providers=[build_reluctant_provider(max_open_percent, len(states))],
+        panic_percent=panic_percent,
+        limited_s=dict(zip(ids, waits, strict=False)),
+        opened_s=dict.fromkeys(ids, 0.0),
+    )
+    there = [choice.endpoint.id for choice in choices]
+    missing = set(ids) - set(there)
+
+    assert len(there) == len(set(there))
+    assert len(missing) == min(states.count(REFUSED), len(states) * max_open_percent // 100)
+    assert all(states[ids.index(endpoint)] is REFUSED for endpoint in missing)
+    assert [c.endpoint.id for c in choices if c.last_resort] == [
+        e for e in there if states[ids.index(e)] is REFUSED
+    ]

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gateway_runtime.contract.table import CircuitPolicy
 from gateway_runtime.engine.balance import Availability
-from gateway_runtime.engine.circuit import TRANSITIONS, Breaker, Event, Statistics
+from gateway_runtime.engine.circuit import LAST_RESORT, TRANSITIONS, Breaker, Event, Statistics
 
 IN_A_ROW = CircuitPolicy(
     consecutive_failures=3, failure_percent=0, min_requests=1, window_s=10.0, open_s=30.0
@@ -17,6 +17,15 @@ BY_SHARE = CircuitPolicy(
     consecutive_failures=0, failure_percent=50, min_requests=4, window_s=10.0, open_s=30.0
 )
 OFF = CircuitPolicy(consecutive_failures=0, failure_percent=0, min_requests=1, window_s=10.0, open_s=30.0)
+BY_SLOWNESS = CircuitPolicy(
+    consecutive_failures=0,
+    failure_percent=0,
+    min_requests=4,
+    window_s=10.0,
+    open_s=30.0,
+    slow_call_s=5.0,
+    slow_call_percent=50,
+)
 
 
 def run(breaker: Breaker, script: str) -> Breaker:
@@ -68,6 +77,99 @@ def test_the_rules_of_the_policy_open_a_circuit(
     breaker = run(Breaker(policy), script)
 
     assert (breaker.state(float(len(script))), breaker.reason) == (state, reason)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("", ""),
+        ("ll", ""),
+        ("qlql", "2 of 4 requests within 10 s took 5 s or longer"),
+        ("qLqL", "2 of 4 requests within 10 s took 5 s or longer"),
+        ("qlqL", "2 of 4 requests within 10 s took 5 s or longer"),
+        ("qqlqqlqq", ""),
+        ("FFFFFF", ""),
+        ("llq......qqq", ""),
+    ],
+)
+def test_slow_requests_open_a_circuit_whether_they_end_well_or_not(script: str, reason: str) -> None:
+    """`q`uick, s`l`ow; capitals fail."""
+    breaker = Breaker(BY_SLOWNESS)
+    for now_s, letter in enumerate(script):
+        took_s = {"q": 4.9, "l": 5.0, "L": 60.0, "F": 0.1}.get(letter)
+        if took_s is not None and breaker.begin(float(now_s)):
+            if letter.isupper():
+                breaker.fail(float(now_s), "503", took_s=took_s)
+            else:
+                breaker.succeed(float(now_s), took_s=took_s)
+
+    assert (breaker.state(float(len(script))), breaker.reason) == ("Open" if reason else "Closed", reason)
+
+
+def test_slowness_is_no_matter_where_the_rule_is_off() -> None:
+    breaker = Breaker(IN_A_ROW)
+    for _ in range(100):
+        breaker.begin(0.0)
+        breaker.succeed(0.0, took_s=3600.0)
+
+    assert breaker.state(0.0) == "Closed"
+
+
+def test_a_slow_trial_opens_the_circuit_again() -> None:
+    breaker = open_breaker()
+    breaker.configure(BY_SLOWNESS)
+    breaker.begin(33.0)
+    breaker.succeed(45.0, began_s=33.0, took_s=12.0)
+
+    assert breaker.state(45.0) == "Open"
+    assert breaker.reason == "the trial request was slow: it took 12 s"
+    assert breaker.opened_s == 45.0
+
+
+def test_what_was_slow_before_an_opening_does_not_count_after_it() -> None:
+    breaker = run(Breaker(msgspec.structs.replace(BY_SLOWNESS, consecutive_failures=3)), "")
+    for _ in range(3):
+        breaker.begin(0.0)
+        breaker.fail(0.0, "timeout", took_s=60.0)
+    breaker.begin(31.0)
+    breaker.succeed(31.0, took_s=1.0)
+    for _ in range(4):
+        breaker.begin(32.0)
+        breaker.succeed(32.0, took_s=1.0)
+
+    assert breaker.state(32.0) == "Closed"
+
+
+def test_a_last_resort_goes_through_an_open_circuit_and_says_nothing_of_it() -> None:
+    breaker = open_breaker()
+
+    assert breaker.begin(3.0, last_resort=True) is True
+    breaker.succeed(4.0, began_s=LAST_RESORT)
+    assert breaker.state(4.0) == "Open"
+    assert breaker.begin(4.0) is False
+
+
+@pytest.mark.parametrize("ending", ["succeed", "fail", "abandon"])
+def test_a_last_resort_beside_a_trial_is_not_the_trial(ending: str) -> None:
+    breaker = open_breaker()
+    breaker.begin(33.0)
+    breaker.begin(33.0, last_resort=True)
+    {
+        "succeed": lambda: breaker.succeed(34.0, began_s=LAST_RESORT),
+        "fail": lambda: breaker.fail(34.0, "503", began_s=LAST_RESORT),
+        "abandon": lambda: breaker.abandon(34.0, began_s=LAST_RESORT),
+    }[ending]()
+
+    assert breaker.state(34.0) == "HalfOpen"
+    assert breaker.begin(34.0) is False
+    assert breaker.under_way == 1
+
+
+def test_it_is_known_when_a_circuit_opened_last() -> None:
+    breaker = open_breaker()
+    breaker.state(40.0)
+
+    assert (breaker.opened_s, breaker.since_s) == (2.0, 32.0)
 
 
 def test_an_open_circuit_refuses() -> None:
@@ -205,7 +307,7 @@ class BreakerUnderFire(RuleBasedStateMachine):
         self.under_way: list[tuple[float, bool]] = []
         """When it began, and whether it was a trial."""
 
-    @initialize(policy=st.sampled_from([IN_A_ROW, BY_SHARE]))
+    @initialize(policy=st.sampled_from([IN_A_ROW, BY_SHARE, BY_SLOWNESS]))
     def choose_policy(self, policy: CircuitPolicy) -> None:
         self.breaker.configure(policy)
 

@@ -221,3 +221,22 @@ def test_ten_thousand_routes_load_in_time_that_no_quadratic_step_would_leave() -
 
     # CPU time, the best of three. It takes 0.07 s; the goal is 0.1 s, and the rest is for busy machines.
     assert min(measure() for _ in range(3)) < 2.0
+
+
+def test_a_plan_is_made_once_for_each_model() -> None:
+    route = build_route("gpt-*", targets=[build_target("openai")])
+    live = build_live_table(build_table(providers=[build_provider()], routes=[route]))
+
+    assert live.plan(route, "gpt-4o") is live.plan(route, "gpt-4o")
+    assert [choice.model for choice in live.plan(route, "gpt-5").choices] == ["gpt-5"]
+
+
+def test_callers_that_make_up_model_names_do_not_fill_the_memory() -> None:
+    route = build_route("*", targets=[build_target("openai")])
+    live = build_live_table(build_table(providers=[build_provider()], routes=[route]))
+    first = live.plan(route, "model-0")
+    for i in range(1, 1000):
+        live.plan(route, f"model-{i}")
+
+    assert live.plan(route, "model-0") is not first
+    assert live.plan(route, "model-999").choices[0].model == "model-999"

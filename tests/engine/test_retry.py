@@ -3,9 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway_runtime.contract.table import RetryPolicy
-from gateway_runtime.engine.retry import Outcome, classify, counts_as_failure, decide_retry
+from gateway_runtime.engine.budget import RetryBudget
+from gateway_runtime.engine.retry import Outcome, cause_of, classify, counts_as_failure, decide_retry
+from gateway_runtime.engine.trace import Trace
 
 POLICY = RetryPolicy(max_attempts=3, backoff_s=0.1, max_backoff_s=2.0)
 FAILURES = {
@@ -27,8 +30,21 @@ def decide(
     more_choices: bool = False,
     drawn: float = 0.5,
     policy: RetryPolicy = POLICY,
+    budget: RetryBudget | None = None,
+    trace: Trace | None = None,
 ) -> float | None:
-    return decide_retry(policy, attempt, outcome, retry_after_s, left_s, more_choices, lambda: drawn)
+    return decide_retry(
+        policy,
+        attempt,
+        outcome,
+        retry_after_s,
+        left_s,
+        more_choices,
+        lambda: drawn,
+        budget=budget,
+        now_s=1.0,
+        trace=trace,
+    )
 
 
 @pytest.mark.parametrize("outcome", Outcome)
@@ -43,7 +59,7 @@ def test_another_endpoint_is_tried_at_once_unless_nothing_can_help(outcome: Outc
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_the_same_endpoint_is_tried_after_a_pause_if_that_can_help(outcome: Outcome) -> None:
-    fruitless = outcome in FINAL or outcome is Outcome.CREDENTIAL_REFUSED
+    fruitless = outcome in FINAL or outcome in {Outcome.CREDENTIAL_REFUSED, Outcome.UNSUITABLE}
 
     assert decide(outcome) == (None if fruitless else 0.05)
 
@@ -127,6 +143,127 @@ def test_a_pause_always_ends_before_the_deadline(
     pause_s = decide_retry(policy, attempt, outcome, retry_after_s, left_s, more_choices, lambda: drawn)
 
     assert pause_s is None or (0 <= pause_s < left_s and attempt < policy.max_attempts)
+
+
+def test_a_retry_after_beyond_the_longest_pause_is_for_the_caller_to_wait() -> None:
+    assert decide(Outcome.RATE_LIMITED, retry_after_s=2.0) == 2.0
+    assert decide(Outcome.RATE_LIMITED, retry_after_s=2.1) is None
+    assert decide(Outcome.RATE_LIMITED, retry_after_s=2.1, more_choices=True) == 0.0
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_only_the_causes_that_the_route_names_are_tried_again(outcome: Outcome) -> None:
+    policy = structs.replace(POLICY, causes=("Timeout", "RateLimited"))
+    named = {Outcome.TIMEOUT, Outcome.RATE_LIMITED}
+    again = outcome in named | {Outcome.CREDENTIAL_REFUSED, Outcome.UNSUITABLE}
+
+    assert decide(outcome, more_choices=True, policy=policy) == (0.0 if again else None)
+
+
+def spend(budget: RetryBudget) -> None:
+    while budget.withdraw(1.0):
+        pass
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_nothing_but_a_refused_credential_is_tried_again_when_the_budget_is_spent(outcome: Outcome) -> None:
+    budget = RetryBudget(20)
+    spend(budget)
+    again = outcome is Outcome.CREDENTIAL_REFUSED
+
+    assert decide(outcome, more_choices=True, budget=budget) == (0.0 if again else None)
+
+
+def test_the_budget_is_charged_for_what_is_tried_again_and_for_nothing_else() -> None:
+    budget = RetryBudget(0)
+    for _ in range(100):
+        decide(Outcome.CALLER_ERROR, budget=budget)
+        decide(attempt=3, budget=budget)
+        decide(left_s=0.0, budget=budget)
+        decide(Outcome.CREDENTIAL_REFUSED, more_choices=True, budget=budget)
+    retries = [decide(budget=budget) for _ in range(31)]
+
+    assert retries == [0.05] * 30 + [None]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cause"),
+    [
+        (Outcome.CONNECT_FAILED, "ConnectFailure"),
+        (Outcome.RESET, "Reset"),
+        (Outcome.TIMEOUT, "Timeout"),
+        (Outcome.SERVER_ERROR, "ServerError"),
+        (Outcome.RATE_LIMITED, "RateLimited"),
+        (Outcome.MALFORMED, "Malformed"),
+        (Outcome.CREDENTIAL_REFUSED, "CredentialRefused"),
+        (Outcome.UNSUITABLE, "Unsuitable"),
+        (Outcome.OK, None),
+        (Outcome.CALLER_ERROR, None),
+        (Outcome.CANCELLED, None),
+    ],
+)
+def test_an_outcome_has_the_name_that_manifests_use(outcome: Outcome, cause: str | None) -> None:
+    assert cause_of(outcome) == cause
+
+
+@pytest.mark.parametrize(
+    ("outcome", "attempt", "left_s", "retry_after_s", "policy", "line"),
+    [
+        (Outcome.SERVER_ERROR, 3, 9.0, None, POLICY, "no retry: all 3 attempts are made"),
+        (Outcome.SERVER_ERROR, 1, 0.0, None, POLICY, "no retry: the deadline has passed"),
+        (Outcome.CALLER_ERROR, 1, 9.0, None, POLICY, "no retry: it would come to the same"),
+        (
+            Outcome.SERVER_ERROR,
+            1,
+            9.0,
+            None,
+            structs.replace(POLICY, causes=("Timeout",)),
+            "no retry: ServerError is not among the route's causes",
+        ),
+        (Outcome.CREDENTIAL_REFUSED, 1, 9.0, None, POLICY, "no retry: nothing else is left to try"),
+        (
+            Outcome.RATE_LIMITED,
+            1,
+            9.0,
+            30.0,
+            POLICY,
+            "no retry: the provider asks for a longer pause than the route's longest",
+        ),
+        (
+            Outcome.SERVER_ERROR,
+            1,
+            0.01,
+            None,
+            POLICY,
+            "no retry: the deadline comes before the end of the pause",
+        ),
+        (Outcome.SERVER_ERROR, 1, 9.0, None, POLICY, "no retry: the route's retry budget is spent"),
+    ],
+)
+def test_why_nothing_is_tried_again_can_be_read_back(
+    outcome: Outcome,
+    attempt: int,
+    left_s: float,
+    retry_after_s: float | None,
+    policy: RetryPolicy,
+    line: str,
+) -> None:
+    budget, trace = RetryBudget(0), Trace()
+    spend(budget)
+
+    assert (
+        decide(
+            outcome,
+            attempt=attempt,
+            left_s=left_s,
+            retry_after_s=retry_after_s,
+            policy=policy,
+            budget=budget,
+            trace=trace,
+        )
+        is None
+    )
+    assert trace.lines() == (line,)
 
 
 @pytest.mark.parametrize(

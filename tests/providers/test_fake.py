@@ -6,6 +6,7 @@ from struct import unpack
 
 import pytest
 
+from gateway_runtime.providers.answer import read_facts
 from gateway_runtime.providers.fake import (
     FakeAnswer,
     FakeScript,
@@ -15,8 +16,8 @@ from gateway_runtime.providers.fake import (
     answer_unknown_path,
     parse_script,
 )
-from gateway_runtime.providers.openai import check_answer, parse_usage
 from gateway_runtime.providers.sse import Framer
+from tests.providers.transcripts import read_events
 
 SHORT = FakeScript(answer="one two three")
 ASK = {
@@ -31,7 +32,7 @@ def chat(script: FakeScript = SHORT, authorization: str | None = None, **fields:
 
 def read_stream(answer: FakeAnswer) -> list[dict[str, object]]:
     """The events before the final `[DONE]`."""
-    events = [event.data for event in Framer().feed(b"".join(answer.parts))]
+    events = [event.data for event in read_events(Framer(), b"".join(answer.parts))]
     assert events[-1] == b"[DONE]"
     return [json.loads(data) for data in events[:-1]]
 
@@ -175,10 +176,10 @@ def test_only_the_scripts_keys_are_accepted(authorization: str | None, status: i
 
 def test_garbage_is_no_json() -> None:
     whole, stream = chat(FakeScript(garbage=True)), chat(FakeScript(garbage=True), stream=True)
-    event = Framer().feed(b"".join(stream.parts))[0]
+    event = read_events(Framer(), b"".join(stream.parts))[0]
 
-    assert (whole.status, check_answer(whole.parts[0]), whole.cut) == (200, False, False)
-    assert (stream.status, check_answer(event.data), stream.cut) == (200, False, False)
+    assert (whole.status, read_facts(whole.parts[0]), whole.cut) == (200, None, False)
+    assert (stream.status, read_facts(event.data), stream.cut) == (200, None, False)
 
 
 @pytest.mark.parametrize("events", [0, 2])
@@ -192,8 +193,7 @@ def test_a_json_body_is_cut_in_the_middle() -> None:
     answer = chat(FakeScript(cut_after_chunks=2))
 
     assert answer.cut
-    assert not check_answer(answer.parts[0])
-    assert parse_usage(answer.parts[0]) is None
+    assert read_facts(answer.parts[0]) is None
 
 
 def test_a_request_that_it_cannot_read_is_the_callers_fault() -> None:

@@ -1,7 +1,7 @@
 """A gateway between callers and providers, on real sockets, and short builders for what it serves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -177,10 +177,14 @@ def settings(
 
 @asynccontextmanager
 async def serving(
-    first: RoutingTable | None = None, chosen: GatewaySettings | None = None, **options: Any
+    first: RoutingTable | None = None,
+    chosen: GatewaySettings | None = None,
+    *,
+    draw: Callable[[], float] = lambda: 0.0,
+    **options: Any,
 ) -> AsyncIterator[Rig]:
-    """A running gateway. Chance is not: weights and pauses come out as if every draw were 0."""
-    gateway = Gateway(chosen or settings(), draw=lambda: 0.0, **options)
+    """A running gateway. Chance is not: weights and pauses come out as if every draw were 0, unless told."""
+    gateway = Gateway(chosen or settings(), draw=draw, **options)
     await gateway.start()
     try:
         async with aiohttp.ClientSession() as session:

@@ -12,7 +12,10 @@ from gateway_runtime.contract.errors import ErrorCode
 from gateway_runtime.contract.table import Limit, RouteTimeouts
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.server.fake_provider import FakeProvider
-from gateway_runtime.server.upstream import UpstreamAnswer, UpstreamRequest
+from gateway_runtime.upstream.answer import Answer as UpstreamAnswer
+from gateway_runtime.upstream.exchange import UpstreamRequest
+from gateway_runtime.upstream.transport import PooledTransport
+from gateway_runtime.upstream.trust import DEFAULT_TLS, TlsSettings
 from tests.server.operatorend import issue_certificate, operator_end
 from tests.server.rawupstream import answering, raw_upstream, saying
 from tests.server.rig import (
@@ -326,15 +329,14 @@ async def test_a_provider_that_answers_nonsense_is_502(script: Any, reason: str)
     )
 
 
-class BrokenTransport:
+class BrokenTransport(PooledTransport):
     """An engine with a bug, in a frame that knows a provider's key."""
 
-    async def send(self, request: UpstreamRequest, connected: Callable[[], None]) -> UpstreamAnswer:
+    async def send(
+        self, request: UpstreamRequest, connected: Callable[[], None], tls: TlsSettings = DEFAULT_TLS
+    ) -> UpstreamAnswer:
         assert UPSTREAM_KEY in request.headers["authorization"]
         raise AttributeError("a bug")
-
-    async def close(self) -> None:
-        return
 
 
 async def test_a_bug_of_our_own_is_500_and_leads_to_the_log(

@@ -7,7 +7,8 @@ import openai
 import pytest
 
 from gateway_runtime.contract.table import RouteTimeouts
-from tests.server.rawupstream import STREAM_HEAD, RawUpstream, Script, chunk, raw_upstream
+from gateway_runtime.server.fake_provider import FakeProvider
+from tests.server.rawupstream import STREAM_HEAD, RawUpstream, Script, chunk, raw_upstream, saying
 from tests.server.rig import CHAT, KEY, Rig, provider, route, serving, sse, table
 
 STREAM = {**CHAT, "stream": True}
@@ -125,19 +126,31 @@ async def test_the_openai_sdk_raises_for_a_stream_that_broke_off() -> None:
             await anext(stream)
 
 
-async def test_comments_before_the_first_event_go_out_at_once() -> None:
+async def test_comments_before_the_first_event_go_out_with_it() -> None:
     comment = b": thinking\n\n"
+    event = sse('{"n":1}')
     async with (
-        raw_upstream(saying_twice(chunk(comment), chunk(sse("[DONE]")) + b"0\r\n\r\n")) as upstream,
+        raw_upstream(
+            saying_twice(chunk(comment), chunk(event) + chunk(sse("[DONE]")) + b"0\r\n\r\n")
+        ) as upstream,
         serving(table(provider(upstream.url))) as rig,
     ):
-        headers = {"authorization": f"Bearer {KEY}"}
-        async with rig.session.post(f"{rig.url}/v1/chat/completions", json=STREAM, headers=headers) as answer:
-            first = await answer.content.readany()
-            upstream.release.set()
-            rest = await answer.content.read()
+        upstream.release.set()
+        answer = await rig.ask(STREAM)
 
-    assert (first, rest) == (comment, sse("[DONE]"))
+    assert answer.body == comment + event + sse("[DONE]")
+
+
+async def test_a_stream_that_fails_after_comments_alone_is_tried_elsewhere(fake: FakeProvider) -> None:
+    async with (
+        raw_upstream(saying(STREAM_HEAD, chunk(b": thinking\n\n"))) as upstream,
+        serving(table(provider(fake.url, upstream.url))) as rig,
+    ):
+        answer = await rig.ask(STREAM)
+
+    assert answer.status == 200
+    assert answer.headers["x-headgate-attempts"] == "2"
+    assert answer.body.endswith(sse("[DONE]"))
 
 
 async def test_a_provider_that_leaves_its_stream_open_after_done_keeps_no_caller_waiting() -> None:

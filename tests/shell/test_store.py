@@ -225,3 +225,21 @@ def test_events_may_come_in_any_order(order: list[int]) -> None:
     (manifest,) = store.resources(SALT).providers
     assert (manifest.meta.uid, manifest.meta.generation) == ("u2", 2)
     assert store.secrets.unread == {KEY}
+
+
+def test_a_secret_that_only_tls_names_is_read_and_followed_like_a_credential() -> None:
+    store = Watched()
+    spec = {
+        "type": "openai-compatible",
+        "baseUrl": "https://llm.example/v1",
+        "tls": {"caSecretRef": {"name": "key"}, "clientCertificateSecretRef": {"name": "ours"}},
+    }
+    store.upsert(raw({**provider("vllm"), "spec": spec}, 5))
+    unread = set(store.secrets.unread)
+    store.upsert_secret(raw_secret(6, **{"ca.crt": "Zmlyc3Q=", "other": "eA=="}), watched=True)
+    dirty = store.dirty
+    store.upsert_secret(raw_secret(7, **{"ca.crt": "c2Vjb25k"}), watched=True)
+
+    assert unread == {KEY, SecretId("team", "ours")}
+    assert store.dirty == dirty + 1
+    assert dict(store.resources(SALT).secrets[KEY].values) == {"ca.crt": Secret("second")}

@@ -39,6 +39,7 @@ BASE_URL: Final = (
     rf"^https?://([-._a-zA-Z0-9]+|\[({_IPV6})\])(:({_PORT}))?"
     r"(/(%[0-9a-fA-F]{2}|[-._~!$&'()*+,;=:@a-zA-Z0-9/])*)?$"
 )
+HOST_NAME: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$"
 PROBE_PATH: Final = r"^/[!\x22$-~]*$"
 
 
@@ -68,6 +69,7 @@ FORMS: Final[Mapping[str, Form]] = {
         "user, query and fragment have no place in it",
         shown=False,
     ),
+    HOST_NAME: Form("a host's name in lower case, such as llm.internal.example", shown=True),
     PROBE_PATH: Form("a path that begins with `/` and has no blanks and no `#`", shown=False),
 }
 
@@ -94,6 +96,9 @@ ModelPattern = Annotated[str, StringConstraints(min_length=1, max_length=256, pa
 
 BaseUrl = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=BASE_URL)]
 """`http://` or `https://`, host, perhaps port and path; no user, query or fragment."""
+
+HostName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=HOST_NAME)]
+"""A DNS name, or an IPv4 address."""
 
 ProbePath = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=PROBE_PATH)]
 """A path below a base URL, perhaps with a query."""

@@ -7,10 +7,13 @@ from pydantic import Field
 from headgate_operator.api.fields import (
     BaseUrl,
     Duration,
+    HostName,
     ItemName,
     ModelName,
     NamespaceName,
+    ObjectName,
     ProbePath,
+    SecretKey,
     SecretKeyRef,
     parse_duration,
 )
@@ -84,7 +87,7 @@ class ActiveHealth(ApiModel):
     """A probe without an answer for so long has failed."""
     unhealthy_after: Annotated[int, Field(ge=1, le=10)] = 2
     """So many failed probes in a row make the endpoint unhealthy: it then gets traffic only when nothing
-    better is left.
+    better is left, or when too few of its priority are ready (the route's `panicPercent`).
     """
     healthy_after: Annotated[int, Field(ge=1, le=10)] = 1
     """So many good probes in a row make it healthy again."""
@@ -106,10 +109,10 @@ class Circuit(ApiModel):
 
     cel_rules: ClassVar = (
         Rule(
-            "self.consecutiveFailures > 0 || self.failurePercent > 0",
-            "consecutiveFailures and failurePercent are both 0: set one, or set health.passive.enabled to "
-            "false for a circuit that never opens",
-            lambda c: c.consecutive_failures > 0 or c.failure_percent > 0,
+            "self.consecutiveFailures > 0 || self.failurePercent > 0 || self.slowCallPercent > 0",
+            "consecutiveFailures, failurePercent and slowCallPercent are all 0: set one, or set "
+            "health.passive.enabled to false for a circuit that never opens",
+            lambda c: c.consecutive_failures > 0 or c.failure_percent > 0 or c.slow_call_percent > 0,
         ),
     )
 
@@ -117,12 +120,25 @@ class Circuit(ApiModel):
     """Opens after so many failures in a row. 0 turns this rule off."""
     failure_percent: Annotated[int, Field(ge=0, le=100)] = 50
     """Opens when at least this share of the requests within `window` failed. 0 turns this rule off."""
+    slow_call_percent: Annotated[int, Field(ge=0, le=100)] = 0
+    """Opens when at least this share of the requests within `window` was slow, whether they ended well or
+    not; a slow trial opens the circuit again. 0 turns this rule off.
+    """
+    slow_call_duration: Duration = "60s"
+    """A request that takes so long is slow. A stream's time is its time to the first byte, another request's
+    the time to its end.
+    """
     min_requests: Annotated[int, Field(ge=1, le=100000)] = 20
-    """`failurePercent` is judged only from so many requests on."""
+    """`failurePercent` and `slowCallPercent` are judged only from so many requests on."""
     window: Duration = "30s"
-    """The time that `failurePercent` looks back."""
+    """The time that `failurePercent` and `slowCallPercent` look back."""
     open_for: Duration = "15s"
     """How long an open circuit refuses before a trial."""
+    max_open_percent: Annotated[int, Field(ge=0, le=100)] = 100
+    """So much of the provider's endpoints, rounded down, may be refused at once. The others with an open
+    circuit, the longest open first, get a request when nothing better is left, and status still shows them
+    Open. 0 never refuses an endpoint altogether; 100 refuses each whose circuit is open, also the last one.
+    """
 
 
 class ProviderTimeouts(ApiModel):
@@ -138,6 +154,63 @@ class ProviderTimeouts(ApiModel):
     """The longest silence inside an answer."""
     total: Duration = "10m"
     """One attempt, from connecting to its last byte."""
+
+
+class CaSecretRef(SecretKeyRef):
+    """Certificates of authorities, in PEM form, in a Secret of the same namespace."""
+
+    key: SecretKey = Field(default="ca.crt")
+    """Key inside the Secret's data."""
+
+
+class ClientCertificateSecretRef(ApiModel):
+    """A Secret of the same namespace with the keys `tls.crt` and `tls.key`, as type kubernetes.io/tls has
+    them.
+    """
+
+    name: ObjectName
+    """Name of the Secret. Label it `headgate.dev/watched: "true"` and a renewed certificate is live at once;
+    without the label it is read again every few minutes.
+    """
+
+
+class ProviderTls(ApiModel):
+    """How the provider is recognised, and how the gateways show it who they are."""
+
+    cel_rules: ClassVar = (
+        Rule(
+            "has(self.caSecretRef) || has(self.clientCertificateSecretRef) || has(self.serverName)",
+            "tls says nothing: set caSecretRef, clientCertificateSecretRef or serverName, or remove tls; "
+            "https URLs need none of it for providers with a public certificate",
+            lambda t: bool(t.ca_secret_ref or t.client_certificate_secret_ref or t.server_name),
+        ),
+    )
+
+    ca_secret_ref: CaSecretRef | None = None
+    """The authorities that are trusted, instead of those of the gateway's system."""
+    client_certificate_secret_ref: ClientCertificateSecretRef | None = None
+    """The gateways' own certificate with its chain, and its key without a password, for a provider that wants
+    one (mTLS).
+    """
+    server_name: HostName | None = None
+    """The name in the provider's certificate, where it is not the host of the URL."""
+
+
+class ProviderLimits(ApiModel):
+    """What one gateway process may ask of one endpoint. Beyond it a request waits, and then goes to another
+    endpoint or gets 503; the endpoint's circuit does not hear of it.
+    """
+
+    max_connections: Annotated[int, Field(ge=1, le=65535)] = 1024
+    """Open at one moment."""
+    max_in_flight: Annotated[int, Field(ge=1, le=65535)] = 1024
+    """Requests under way at one moment. HTTP/1.1 carries one at a time on a connection, so a number above
+    `maxConnections` is never reached.
+    """
+    max_queue: Annotated[int, Field(ge=0, le=65535)] = 1024
+    """Requests that wait for one of the two. 0 lets none wait."""
+    queue_timeout: Duration = "5s"
+    """The longest that one waits there."""
 
 
 class RouteNamespaces(ApiModel):
@@ -186,6 +259,13 @@ class LLMProviderSpec(ApiModel):
             "for a server without keys",
             lambda s: s.type != "openai" or bool(s.credentials),
         ),
+        Rule(
+            "!has(self.tls) || ((!has(self.baseUrl) || self.baseUrl.startsWith('https://')) && "
+            "self.endpoints.all(e, e.url.startsWith('https://')))",
+            "tls is for https:// URLs, and baseUrl or an endpoint's url begins with http://: "
+            "write https:// there, or remove tls",
+            lambda s: s.tls is None or all(url.startswith("https://") for url in s.urls),
+        ),
     )
 
     type: Literal["openai", "openai-compatible"]
@@ -208,5 +288,20 @@ class LLMProviderSpec(ApiModel):
     """When to stop sending, and when to try again."""
     timeouts: ProviderTimeouts = Field(default_factory=ProviderTimeouts)
     """How long to wait, per attempt."""
+    tls: ProviderTls | None = None
+    """How the provider is recognised and how the gateways show it who they are, where https alone does not
+    do.
+    """
+    limits: ProviderLimits = Field(default_factory=ProviderLimits)
+    """How much one gateway process may ask of one endpoint."""
+    stream_usage: bool = True
+    """Every stream is asked for its usage (`stream_options.include_usage`). Set it to false for servers that
+    answer 400 to `stream_options`, such as older vLLM and Ollama; the usage of their streams is then unknown.
+    """
     allowed_routes: AllowedRoutes = Field(default_factory=AllowedRoutes)
     """Which ModelRoutes may name this provider; those of its own namespace always may."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """As they are written; empty for the address that the type brings along."""
+        return (*(endpoint.url for endpoint in self.endpoints), *([self.base_url] if self.base_url else ()))

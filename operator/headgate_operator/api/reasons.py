@@ -43,7 +43,7 @@ class Reason(StrEnum):
     SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"
     """The Secret is there, the key inside it is not."""
     MALFORMED_SECRET = "MalformedSecret"
-    """The key's value cannot be an API key."""
+    """The key's value cannot be what it is there for: an API key, a certificate, a private key."""
     PROGRAMMED = "Programmed"
     """Every connected gateway runs this generation."""
     PENDING = "Pending"

@@ -4,7 +4,7 @@ Routes claim model names within their namespace; quotas claim API keys, and the 
 claims are entered before the first is judged, so their order does not matter.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, KeysView
 from typing import TypeAlias
 
 from headgate_operator.api.manifest import Meta
@@ -35,3 +35,8 @@ class Claims:
             return ()
         winners = self._winners
         return tuple([(text, winners[text]) for text in texts if winners[text] is not meta])
+
+    @property
+    def texts(self) -> KeysView[str]:
+        """All that is claimed; each by somebody who gets it."""
+        return self._winners.keys()

@@ -48,7 +48,7 @@ def secret_not_found(field: str, namespace: str, name: str, key: str) -> Finding
         Code.SECRET_NOT_FOUND,
         f"{field}.name",
         f'Secret "{name}" not found in namespace {namespace}: create it with the key "{key}", '
-        "or correct secretRef.name",
+        f"or correct {_last(field)}.name",
     )
 
 
@@ -58,7 +58,34 @@ def secret_key_not_found(field: str, name: str, key: str, keys: Sequence[str]) -
         Code.SECRET_KEY_NOT_FOUND,
         f"{field}.key",
         f'Secret "{name}" has no key "{key}"; {there}. {_did_you_mean(key, keys)}'
-        "Add the key to the Secret, or correct secretRef.key",
+        f"Add the key to the Secret, or correct {_last(field)}.key",
+    )
+
+
+def certificate_secret_not_found(field: str, namespace: str, name: str) -> Finding:
+    return Finding(
+        Code.SECRET_NOT_FOUND,
+        f"{field}.name",
+        f'Secret "{name}" not found in namespace {namespace}: create it with type kubernetes.io/tls, '
+        f"or correct {_last(field)}.name",
+    )
+
+
+def certificate_key_not_found(field: str, name: str, key: str) -> Finding:
+    return Finding(
+        Code.SECRET_KEY_NOT_FOUND,
+        f"{field}.name",
+        f'Secret "{name}" has no key "{key}". A client certificate is a Secret of type kubernetes.io/tls, '
+        "with tls.crt and tls.key: make it one, or name another",
+    )
+
+
+def malformed_pem(field: str, name: str, key: str, problem: str, wanted: str) -> Finding:
+    """`wanted`: completes "It must be"."""
+    return Finding(
+        Code.MALFORMED_SECRET,
+        field,
+        f'key "{key}" of Secret "{name}" cannot be used for TLS: {problem}. It must be {wanted}',
     )
 
 
@@ -110,6 +137,17 @@ def no_model_served(field: str, provider: str, models: Sequence[str]) -> Finding
     )
 
 
+def fallback_not_served(field: str, model: str, served: Sequence[str]) -> Finding:
+    """`served`: models and patterns of the namespace; there is at least the route's own."""
+    return Finding(
+        Code.MODEL_NOT_FOUND,
+        f"{field}.model",
+        f'fallback model "{model}" is served by no route of this namespace; served here: '
+        f"{_enumerate(served)}. {_did_you_mean(model, served)}"
+        "Correct the fallback's model, or create a ModelRoute for it",
+    )
+
+
 def model_claimed(field: str, model: str, loser: Meta, winner: Meta) -> Finding:
     return Finding(
         Code.MODEL_CLAIMED,
@@ -140,6 +178,11 @@ def anonymous_claimed(field: str, subject: str, loser: Meta, winner: Meta) -> Fi
 
 def _why_first(loser: Meta, winner: Meta) -> str:
     return "which is older" if winner.created < loser.created else "which is as old and comes first by name"
+
+
+def _last(field: str) -> str:
+    """`caSecretRef` of `spec.tls.caSecretRef`."""
+    return field.rpartition(".")[2]
 
 
 def _enumerate(names: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from headgate_operator.api.manifest import (
 )
 from headgate_operator.compile.api_keys import SecretsRead
 from headgate_operator.compile.claims import Lost
+from headgate_operator.compile.fallbacks import Resolvable
 from headgate_operator.compile.findings import Finding
 from headgate_operator.compile.resources import Resources
 from headgate_operator.compile.verdict import Verdict
@@ -57,6 +58,8 @@ class RouteEntry:
     """What stood behind `wanted.targets`."""
     neighbours: tuple[str, ...] | None
     """The providers of its namespace, when a message lists them."""
+    fallbacks: Resolvable
+    """Which of `wanted.fallbacks` some route served."""
     resource: Route | None
     verdict: Verdict
 

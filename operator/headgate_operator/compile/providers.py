@@ -1,7 +1,8 @@
-"""The first pass: LLMProviders and the Secrets of their credentials to the table's Providers.
+"""The first pass: LLMProviders and their Secrets to the table's Providers.
 
 A provider depends on nothing but its own manifest and Secrets. One that lists credentials and has none that
-can be used is not in the table: every request to it would be refused there.
+can be used is not in the table: every request to it would be refused there. One whose TLS cannot be made out
+keeps its last good version: with other authorities or without our certificate it would be another provider.
 """
 
 from collections.abc import Mapping
@@ -17,15 +18,23 @@ from gateway_runtime.contract.table import (
     Model,
     Provider,
     Timeouts,
+    UpstreamLimits,
 )
 from headgate_operator.api.fields import parse_duration
 from headgate_operator.api.manifest import BrokenManifest, Meta, ProviderManifest
-from headgate_operator.api.provider import ActiveHealth, Circuit, LLMProviderSpec, ProviderTimeouts
+from headgate_operator.api.provider import (
+    ActiveHealth,
+    Circuit,
+    LLMProviderSpec,
+    ProviderLimits,
+    ProviderTimeouts,
+)
 from headgate_operator.compile.api_keys import find_unwatched, read_api_key, read_secrets, still_read
 from headgate_operator.compile.findings import Finding, invalid_fields
 from headgate_operator.compile.last_good import LastGood
 from headgate_operator.compile.memo import ProviderEntry, keep_equal
 from headgate_operator.compile.resources import Resources, SecretData, SecretId, index_by_id
+from headgate_operator.compile.tls import read_tls
 from headgate_operator.compile.verdict import EndpointName, Verdict, judge_serving
 
 _DEFAULT_URL: Final = "https://api.openai.com/v1"
@@ -45,7 +54,7 @@ def compile_providers(
         if isinstance(manifest, BrokenManifest):
             new = _keep_last_good(manifest, old, last_good)
         else:
-            new = _compile_provider(manifest, resources.secrets)
+            new = _compile_provider(manifest, resources.secrets, old, last_good)
         entries[identity] = new if old is None else _keep_equal_parts(new, old)
     return entries
 
@@ -57,6 +66,8 @@ def _is_current(
         return False
     if isinstance(manifest, BrokenManifest):
         return old.resource is not None  # without one, a last good version may turn up
+    if old.resource is None and manifest.spec.tls is not None:
+        return False  # the same
     return still_read(old.secrets, secrets)
 
 
@@ -66,12 +77,21 @@ def _keep_equal_parts(new: ProviderEntry, old: ProviderEntry) -> ProviderEntry:
     )
 
 
-def _compile_provider(manifest: ProviderManifest, secrets: Mapping[SecretId, SecretData]) -> ProviderEntry:
+def _compile_provider(
+    manifest: ProviderManifest,
+    secrets: Mapping[SecretId, SecretData],
+    old: ProviderEntry | None,
+    last_good: LastGood,
+) -> ProviderEntry:
     meta, spec = manifest.meta, manifest.spec
     credentials, findings = _read_credentials(manifest, secrets)
+    tls = read_tls(spec.tls, meta.namespace, secrets)
     endpoints = _build_endpoints(meta, spec)
     resource = None
-    if credentials or not spec.credentials:
+    if tls.findings:
+        resource = _find_last_good(meta, old, last_good)
+        endpoints = endpoints if resource is None else resource.endpoints
+    elif credentials or not spec.credentials:
         resource = Provider(
             id=ProviderId(meta.id),
             uid=meta.uid,
@@ -84,6 +104,9 @@ def _compile_provider(manifest: ProviderManifest, secrets: Mapping[SecretId, Sec
             probe=_build_probe(spec.health.active),
             circuit=_build_circuit(spec.circuit),
             timeouts=_build_timeouts(spec.timeouts),
+            stream_usage=spec.stream_usage,
+            tls=tls.tls,
+            limits=_build_limits(spec.limits),
         )
     read = read_secrets(manifest, secrets)
     namespaces = spec.allowed_routes.namespaces
@@ -93,17 +116,23 @@ def _compile_provider(manifest: ProviderManifest, secrets: Mapping[SecretId, Sec
         resource=resource,
         verdict=Verdict(
             meta=meta,
-            findings=findings,
+            findings=findings + tls.findings,
             serving=judge_serving(manifest, resource),
-            serving_generation=None if resource is None else meta.generation,
-            refs_total=len(spec.credentials),
-            refs_resolved=len(credentials),
+            serving_generation=None if resource is None else resource.generation,
+            refs_total=len(spec.credentials) + tls.refs,
+            refs_resolved=len(credentials) + tls.resolved,
             unwatched=find_unwatched(read),
             endpoints=_name_endpoints(endpoints),
         ),
         admitted=None if namespaces.from_ == "All" else frozenset(namespaces.names),
-        models=tuple(model.name for model in spec.models),
+        models=tuple(model.name for model in (spec.models if resource is None else resource.models)),
     )
+
+
+def _find_last_good(meta: Meta, old: ProviderEntry | None, last_good: LastGood) -> Provider | None:
+    if old is not None and old.resource is not None and old.resource.uid == meta.uid:
+        return old.resource
+    return last_good.provider(meta)
 
 
 def _keep_last_good(
@@ -185,6 +214,18 @@ def _build_circuit(circuit: Circuit) -> CircuitPolicy:
         min_requests=circuit.min_requests,
         window_s=parse_duration(circuit.window),
         open_s=parse_duration(circuit.open_for),
+        slow_call_s=parse_duration(circuit.slow_call_duration),
+        slow_call_percent=circuit.slow_call_percent,
+        max_open_percent=circuit.max_open_percent,
+    )
+
+
+def _build_limits(limits: ProviderLimits) -> UpstreamLimits:
+    return UpstreamLimits(
+        max_connections=limits.max_connections,
+        max_in_flight=limits.max_in_flight,
+        max_queue=limits.max_queue,
+        queue_s=parse_duration(limits.queue_timeout),
     )
 
 

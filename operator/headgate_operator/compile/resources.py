@@ -5,9 +5,9 @@ they must bring. Objects that did not change should be the same Python objects a
 compile fast; equal ones are recognised too, only slower.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from gateway_runtime.contract.secret import Secret
 from headgate_operator.api.fields import SecretKeyRef
@@ -19,8 +19,12 @@ from headgate_operator.api.manifest import (
     RouteManifest,
 )
 from headgate_operator.api.model import ApiModel
-from headgate_operator.api.provider import LLMProviderSpec
+from headgate_operator.api.provider import LLMProviderSpec, ProviderTls
 from headgate_operator.api.quota import TenantQuotaSpec
+
+CERTIFICATE_KEY: Final = "tls.crt"
+PRIVATE_KEY_KEY: Final = "tls.key"
+"""As Secrets of type kubernetes.io/tls have them."""
 
 
 class SecretId(NamedTuple):
@@ -68,12 +72,21 @@ def secret_refs(manifest: AnyManifest) -> tuple[SecretKeyRef, ...]:
     if isinstance(manifest, BrokenManifest):
         return ()
     match manifest.spec:
-        case LLMProviderSpec(credentials=credentials):
-            return tuple(credential.secret_ref for credential in credentials)
+        case LLMProviderSpec(credentials=credentials, tls=tls):
+            return (*(credential.secret_ref for credential in credentials), *_tls_refs(tls))
         case TenantQuotaSpec(subjects=subjects):
             return tuple(subject.secret_ref for subject in subjects if subject.secret_ref is not None)
         case _:
             return ()
+
+
+def _tls_refs(tls: ProviderTls | None) -> Iterator[SecretKeyRef]:
+    if tls is not None and tls.ca_secret_ref is not None:
+        yield tls.ca_secret_ref
+    if tls is not None and tls.client_certificate_secret_ref is not None:
+        name = tls.client_certificate_secret_ref.name
+        yield SecretKeyRef(name=name, key=CERTIFICATE_KEY)
+        yield SecretKeyRef(name=name, key=PRIVATE_KEY_KEY)
 
 
 def index_by_id(manifests: Iterable[SomeManifest]) -> dict[str, SomeManifest]:

@@ -1,6 +1,7 @@
 """The second pass: ModelRoutes, against the compiled providers, to the table's Routes.
 
-    spec -> wanted -> without the models that an older route claims -> without the targets that do not resolve
+    spec -> wanted -> without the models that an older route claims -> without the targets and fallbacks that
+    do not resolve
 
 A target resolves when its provider and model are there and may be used; it is in the table when its provider
 is in the table. The two differ while a provider has no usable credential: that is not the route's mistake,
@@ -17,12 +18,20 @@ from typing import NamedTuple
 from msgspec import structs
 
 from gateway_runtime.contract.ids import ProviderId, RouteId
-from gateway_runtime.contract.table import RetryPolicy, Route, RouteTimeouts, Target
+from gateway_runtime.contract.table import FallbackRule, Hedge, RetryPolicy, Route, RouteTimeouts, Target
 from headgate_operator.api import route as api
 from headgate_operator.api.fields import parse_duration
 from headgate_operator.api.manifest import BrokenManifest, RouteManifest
 from headgate_operator.api.reasons import Code
 from headgate_operator.compile.claims import Claims, Lost
+from headgate_operator.compile.fallbacks import (
+    NO_FALLBACKS,
+    Resolvable,
+    ResolvedFallbacks,
+    ServedModels,
+    look_up_fallbacks,
+    resolve_fallbacks,
+)
 from headgate_operator.compile.findings import Finding, invalid_fields, model_claimed
 from headgate_operator.compile.last_good import LastGood
 from headgate_operator.compile.memo import ProviderEntry, RouteEntry, keep_equal
@@ -49,11 +58,16 @@ def compile_routes(
     wishes: dict[str, _Wish] = {}
     claims: defaultdict[str, Claims] = defaultdict(Claims)
     for identity, manifest in index_by_id(resources.routes).items():
-        wish = _wish_route(manifest, before.get(identity), last_good)
+        old = before.get(identity)
+        if old is not None and old.manifest is manifest and old.wanted is not None:
+            wish = _Wish(manifest, old.wanted, old)  # of 10,000 routes nearly all: no call for them
+        else:
+            wish = _wish_route(manifest, old, last_good)
         wishes[identity] = wish
         if wish.wanted is not None:
             claims[wish.wanted.namespace].enter(wish.manifest.meta, wish.wanted.models)
     neighbours = Neighbours(providers)
+    served = {namespace: ServedModels(claimed) for namespace, claimed in claims.items()}
     entries: dict[str, RouteEntry] = {}
     for identity, (manifest, wanted, old) in wishes.items():
         if wanted is None:
@@ -61,10 +75,11 @@ def compile_routes(
         else:
             lost = claims[wanted.namespace].find_lost(manifest.meta, wanted.models)
             behind = tuple([providers.get(target.provider) for target in wanted.targets])
-            if old is not None and _is_current(old, manifest, wanted, lost, behind, neighbours):
+            fallbacks = look_up_fallbacks(wanted, served) if wanted.fallbacks else NO_FALLBACKS
+            if old is not None and _is_current(old, manifest, wanted, lost, behind, neighbours, fallbacks):
                 entries[identity] = old
                 continue
-            new = _compile_route(manifest, wanted, lost, behind, neighbours)
+            new = _compile_route(manifest, wanted, lost, behind, neighbours, fallbacks)
         entries[identity] = new if old is None else _keep_equal_parts(new, old)
     return entries
 
@@ -90,12 +105,14 @@ def _is_current(
     lost: Lost,
     behind: Behind,
     neighbours: Neighbours,
+    fallbacks: Resolvable,
 ) -> bool:
     return (
         old.manifest is manifest
         and old.wanted is wanted
         and old.lost == lost
         and old.behind == behind
+        and old.fallbacks == fallbacks
         and (old.neighbours is None or old.neighbours == neighbours.of(wanted.namespace))
     )
 
@@ -116,7 +133,7 @@ def _refuse_route(manifest: RouteManifest | BrokenManifest) -> RouteEntry:
         refs_total=0,
         refs_resolved=0,
     )
-    return RouteEntry(manifest, None, (), (), None, None, verdict)
+    return RouteEntry(manifest, None, (), (), None, NO_FALLBACKS, None, verdict)
 
 
 def _compile_route(
@@ -125,13 +142,16 @@ def _compile_route(
     lost: Lost,
     behind: Behind,
     neighbours: Neighbours,
+    fallbacks: Resolvable,
 ) -> RouteEntry:
     taken = {model for model, _ in lost}
     models = tuple(model for model in wanted.models if model not in taken)
     resolved = resolve_targets(wanted, models or wanted.models, behind, neighbours)
+    others = resolve_fallbacks(wanted, fallbacks)
     resource: Route | None = None
     if models:
-        resource = keep_equal(structs.replace(wanted, models=models, targets=resolved.live), wanted)
+        serving = structs.replace(wanted, models=models, targets=resolved.live, fallbacks=others.live)
+        resource = keep_equal(serving, wanted)
     lists_neighbours = any(finding.code is Code.PROVIDER_NOT_FOUND for finding in resolved.findings)
     return RouteEntry(
         manifest=manifest,
@@ -139,10 +159,11 @@ def _compile_route(
         lost=lost,
         behind=behind,
         neighbours=neighbours.of(wanted.namespace) if lists_neighbours else None,
+        fallbacks=fallbacks,
         resource=resource,
         verdict=Verdict(
             meta=manifest.meta,
-            findings=tuple(_find_faults(manifest, lost, resolved)),
+            findings=tuple(_find_faults(manifest, lost, resolved, others)),
             serving=judge_serving(manifest, resource),
             serving_generation=None if resource is None else resource.generation,
             refs_total=len(wanted.targets),
@@ -154,7 +175,10 @@ def _compile_route(
 
 
 def _find_faults(
-    manifest: RouteManifest | BrokenManifest, lost: Lost, resolved: ResolvedTargets
+    manifest: RouteManifest | BrokenManifest,
+    lost: Lost,
+    resolved: ResolvedTargets,
+    others: ResolvedFallbacks,
 ) -> Iterator[Finding]:
     if isinstance(manifest, BrokenManifest):
         yield from invalid_fields(manifest)
@@ -164,6 +188,7 @@ def _find_faults(
         if model in winners:
             yield model_claimed(f"spec.models[{i}]", model, manifest.meta, winners[model])
     yield from resolved.findings
+    yield from others.findings
 
 
 def _build_route(manifest: RouteManifest) -> Route:
@@ -179,6 +204,8 @@ def _build_route(manifest: RouteManifest) -> Route:
             max_attempts=spec.retry.max_attempts,
             backoff_s=parse_duration(spec.retry.backoff),
             max_backoff_s=parse_duration(spec.retry.max_backoff),
+            causes=spec.retry.causes,
+            budget_percent=spec.retry.budget_percent,
         ),
         timeouts=RouteTimeouts(
             connect_s=_parse_optional(spec.timeouts.connect),
@@ -186,7 +213,15 @@ def _build_route(manifest: RouteManifest) -> Route:
             idle_s=_parse_optional(spec.timeouts.idle),
             total_s=_parse_optional(spec.timeouts.total),
         ),
+        strategy=spec.strategy,
+        panic_percent=spec.panic_percent,
+        fallbacks=tuple(FallbackRule(model=f.model, causes=f.causes) for f in spec.fallbacks),
+        hedge=None if spec.hedge is None else _build_hedge(spec.hedge),
     )
+
+
+def _build_hedge(hedge: api.Hedge) -> Hedge:
+    return Hedge(after_s=parse_duration(hedge.after), max_extra=hedge.max_extra)
 
 
 def _build_target(namespace: str, target: api.Target) -> Target:

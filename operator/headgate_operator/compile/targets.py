@@ -13,6 +13,7 @@ from gateway_runtime.contract.table import Route, Target
 from headgate_operator.compile import findings
 from headgate_operator.compile.findings import Finding
 from headgate_operator.compile.memo import ProviderEntry
+from headgate_operator.compile.pattern import matches
 
 Behind: TypeAlias = tuple[ProviderEntry | None, ...]
 """What stands behind each target of a route; None where no such provider exists."""
@@ -83,13 +84,6 @@ def _resolve_target(
         return provider
     if target.model is not None:
         return findings.model_not_found(field, name, target.model, sorted(listed))
-    if any(_matches(pattern, model) for pattern in models for model in listed):
+    if any(matches(pattern, model) for pattern in models for model in listed):
         return provider
     return findings.no_model_served(field, name, sorted(listed))
-
-
-def _matches(pattern: str, model: str) -> bool:
-    head, star, tail = pattern.partition("*")
-    if not star:
-        return pattern == model
-    return len(model) >= len(head) + len(tail) and model.startswith(head) and model.endswith(tail)

@@ -14,8 +14,8 @@ from headgate_operator.compile.findings import Finding
 from headgate_operator.compile.resources import AnyManifest, SecretId
 
 Serving: TypeAlias = Literal["Current", "LastGood", "Nothing"]
-"""Current: this generation is in the table. LastGood: it does not make sense, an earlier one is. Nothing: the
-table has no entry of the object.
+"""Current: this generation is in the table. LastGood: it makes no sense or its TLS cannot be made out, and an
+earlier one is. Nothing: the table has no entry of the object.
 """
 
 _TABLE_KIND: Final = {"LLMProvider": "Provider", "ModelRoute": "Route", "TenantQuota": "Tenant"}
@@ -24,7 +24,8 @@ _TABLE_KIND: Final = {"LLMProvider": "Provider", "ModelRoute": "Route", "TenantQ
 def judge_serving(manifest: AnyManifest, resource: Provider | Route | Tenant | None) -> Serving:
     if resource is None:
         return "Nothing"
-    return "LastGood" if isinstance(manifest, BrokenManifest) else "Current"
+    stale = isinstance(manifest, BrokenManifest) or resource.generation != manifest.meta.generation
+    return "LastGood" if stale else "Current"
 
 
 class EndpointName(NamedTuple):
@@ -42,8 +43,8 @@ class Verdict:
     serving_generation: int | None
     """The generation that is in the table; None when nothing is."""
     refs_total: int
-    """What the version under judgement refers to: credentials of a provider, targets of a route, subjects of
-    a quota.
+    """What the version under judgement refers to: credentials and TLS of a provider, targets of a route,
+    subjects of a quota.
     """
     refs_resolved: int
     """How many of them are there, may be used, and are in use."""

@@ -1,0 +1,102 @@
+"""What of a route stays the same from request to request: its endpoints for a model, by priority and target.
+
+In: the route's groups, which `lookup` prepares at load, and the name that a caller asks for. Out: a `Plan`,
+which `LiveTable.plan` keeps, so that `balance` draws an order without making a single object where all is
+well.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from gateway_runtime.contract.ids import ProviderId
+from gateway_runtime.contract.table import Endpoint, Provider, Target
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A target with its provider found and the names at hand."""
+
+    provider: Provider
+    upstream_names: Mapping[str, str]
+    """The provider's models: the name in manifests -> the name on the wire."""
+    model: str | None
+    weight: int
+
+
+class Choice(msgspec.Struct, frozen=True):
+    provider: Provider
+    endpoint: Endpoint
+    model: str
+    """What the provider calls the model."""
+    slot: int = 0
+    """Its number within the plan: `Rotation` counts by it."""
+    last_resort: bool = False
+    """Its circuit is open and it goes all the same: `Breaker.begin(last_resort=True)`."""
+
+
+class Party(msgspec.Struct, frozen=True):
+    """A target, or those of its endpoints that are fit, which share its weight."""
+
+    weight: int
+    choices: tuple[Choice, ...]
+
+
+class Group(msgspec.Struct, frozen=True):
+    """The targets of one priority."""
+
+    weighted: tuple[Party, ...]
+    idle: tuple[Party, ...]
+    """Weight 0: only after all weighted ones."""
+    size: int
+    """How many choices."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    groups: tuple[Group, ...]
+    """The lowest priority first."""
+    choices: tuple[Choice, ...]
+    """All of them, in the order in which they stand in the manifest, by priority."""
+    is_fixed: bool
+    """No group leaves anything to choose: `choices` is the order."""
+
+
+def build_candidates(
+    targets: Iterable[Target],
+    providers: Mapping[ProviderId, Provider],
+    names: Mapping[ProviderId, Mapping[str, str]],
+) -> tuple[tuple[Candidate, ...], ...]:
+    """By priority, the lowest number first."""
+    by_priority: dict[int, list[Candidate]] = {}
+    for target in targets:
+        candidate = Candidate(providers[target.provider], names[target.provider], target.model, target.weight)
+        by_priority.setdefault(target.priority, []).append(candidate)
+    return tuple(tuple(members) for _, members in sorted(by_priority.items()))
+
+
+def build_plan(priorities: Iterable[Iterable[Candidate]], model: str) -> Plan:
+    """`model`: the name that the caller asked for."""
+    choices: list[Choice] = []
+    groups = []
+    for candidates in priorities:
+        first = len(choices)
+        parties = [_build_party(candidate, model, choices) for candidate in candidates]
+        groups.append(
+            Group(
+                weighted=tuple(party for party in parties if party.weight > 0),
+                idle=tuple(party for party in parties if party.weight == 0),
+                size=len(choices) - first,
+            )
+        )
+    return Plan(tuple(groups), tuple(choices), all(group.size == 1 for group in groups))
+
+
+def _build_party(candidate: Candidate, model: str, choices: list[Choice]) -> Party:
+    """Enters the party's choices in `choices`, too."""
+    wanted = candidate.model or model
+    upstream = candidate.upstream_names.get(wanted, wanted)
+    first = len(choices)
+    choices.extend(
+        Choice(candidate.provider, endpoint, upstream, slot)
+        for slot, endpoint in enumerate(candidate.provider.endpoints, start=first)
+    )
+    return Party(candidate.weight, tuple(choices[first:]))

@@ -1,0 +1,83 @@
+"""Tokens, as a provider counted them: the `usage` member of an answer in, a Usage out.
+
+`answer` reads it from a whole answer, `stream` from the event that carries it; metrics, limits and prices
+count what comes out.
+
+The subtle rule: the two counts are what everything rests on. Providers differ in the details beside them;
+details that cannot be read are 0, and never cost the counts.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+
+class Usage(msgspec.Struct, frozen=True):
+    input_tokens: int
+    """All of the prompt, what came from the provider's cache included."""
+    output_tokens: int
+    """All that was generated, reasoning included. 0 for embeddings."""
+    cached_tokens: int = 0
+    """How many of the input the provider read from its cache."""
+    reasoning_tokens: int = 0
+    """How many of the output the caller does not see."""
+
+
+NO_USAGE = msgspec.Raw(b"null")
+"""What providers write into each event while the usage is still to come."""
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]  # the largest that every JSON reader takes whole
+
+
+class _InputDetails(msgspec.Struct):
+    cached_tokens: _Count | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: _Count | None = None
+
+
+class _Counts(msgspec.Struct):
+    prompt_tokens: _Count
+    completion_tokens: _Count | None = None
+
+
+class _Detailed(_Counts):
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    prompt_cache_hit_tokens: _Count | None = None
+    """DeepSeek's word for cached tokens."""
+
+
+_detailed_decoder = msgspec.json.Decoder(_Detailed)
+_counts_decoder = msgspec.json.Decoder(_Counts)
+
+
+def read_usage(usage: msgspec.Raw) -> Usage | None:
+    """usage: the JSON value of the member. None when it is `null`, or not in OpenAI's shape."""
+    if usage == NO_USAGE:
+        return None
+    try:
+        counts = _detailed_decoder.decode(usage)
+    except (msgspec.DecodeError, RecursionError):
+        return _read_counts(usage)
+    cached = 0 if counts.prompt_tokens_details is None else counts.prompt_tokens_details.cached_tokens
+    reasoning = (
+        0 if counts.completion_tokens_details is None else counts.completion_tokens_details.reasoning_tokens
+    )
+    output = counts.completion_tokens or 0
+    return Usage(
+        counts.prompt_tokens,
+        output,
+        # A part above its whole cannot be; the price of the rest would be negative.
+        min(cached or counts.prompt_cache_hit_tokens or 0, counts.prompt_tokens),
+        min(reasoning or 0, output),
+    )
+
+
+def _read_counts(usage: msgspec.Raw) -> Usage | None:
+    try:
+        counts = _counts_decoder.decode(usage)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return Usage(counts.prompt_tokens, counts.completion_tokens or 0)

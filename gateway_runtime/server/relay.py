@@ -1,0 +1,308 @@
+"""An answer on its way from a provider to the caller: read, judged, and passed on when it is good.
+
+`attempt` makes a Relay for each request that it sends. Nothing goes out before it is known that something
+good comes in: a whole JSON answer is read first, a stream begins with its first good event.
+
+The one subtle rule: a stream is passed on up to its last whole event. When it breaks off, the caller has no
+torn event, only the error event after it, and no clean end of the connection.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from gateway_runtime.contract.secret import REDACTED
+from gateway_runtime.contract.table import Credential
+from gateway_runtime.engine.learnt import LearntLimits, LimitKey, read_wait
+from gateway_runtime.engine.plan import Choice
+from gateway_runtime.engine.retry import Outcome, classify
+from gateway_runtime.providers import openai
+from gateway_runtime.providers.answer import Fault, read_answer
+from gateway_runtime.providers.cause import Cause, find_cause
+from gateway_runtime.providers.request_body import RequestBody
+from gateway_runtime.providers.stream import StreamReader
+from gateway_runtime.server.endpoint import Attempt, Clock
+from gateway_runtime.server.headers import (
+    JSON,
+    build_event_headers,
+    build_headers,
+    parse_retry_after,
+    select_passed,
+)
+from gateway_runtime.server.metrics import Metrics
+from gateway_runtime.server.patience import Patience, Timekeeper
+from gateway_runtime.server.record import Record
+from gateway_runtime.server.refusal import interrupt_stream
+from gateway_runtime.server.reply import Reply
+from gateway_runtime.upstream.exchange import Transport, UpstreamAnswer, UpstreamFailure, UpstreamRequest
+from gateway_runtime.upstream.trust import settings_of
+
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+"""2,048 embeddings of 3,072 dimensions as JSON text are some 60 MB, the largest answer that OpenAI gives."""
+
+MAX_ERROR_BYTES: Final = 1024 * 1024
+
+LAST_WORDS_S: Final = 1.0
+"""For a caller to take the event that says its stream broke off: one that reads nothing must not outlive its
+deadline. A guess.
+"""
+
+_OUTCOMES: Final = {
+    Cause.BAD_REQUEST: Outcome.CALLER_ERROR,
+    Cause.CONTEXT_TOO_LONG: Outcome.CALLER_ERROR,
+    Cause.CONTENT_FILTERED: Outcome.CALLER_ERROR,
+    Cause.REQUEST_TOO_LARGE: Outcome.UNSUITABLE,
+    Cause.NOT_FOUND: Outcome.UNSUITABLE,
+    Cause.QUOTA_SPENT: Outcome.UNSUITABLE,
+    Cause.CREDENTIAL_REFUSED: Outcome.CREDENTIAL_REFUSED,
+    Cause.RATE_LIMITED: Outcome.RATE_LIMITED,
+    Cause.OVERLOADED: Outcome.SERVER_ERROR,
+    Cause.TIMED_OUT: Outcome.TIMEOUT,
+    Cause.SERVER_ERROR: Outcome.SERVER_ERROR,
+}
+"""What the engine makes of a provider's words; neither of the two knows the other."""
+
+
+class Call(NamedTuple):
+    """What stays the same over all attempts of a request."""
+
+    body: RequestBody
+    path: str
+    """Behind the endpoint's URL: `/chat/completions`."""
+    record: Record
+    reply: Reply
+    transport: Transport
+    metrics: Metrics
+    clock: Clock
+    keeper: Timekeeper
+
+
+class PassedAnswer(NamedTuple):
+    """A provider's refusal, fit to be passed on."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Ended(NamedTuple):
+    """How an attempt ended. `reason` is one clause, empty when all was well."""
+
+    outcome: Outcome
+    reason: str = ""
+    answered: bool = False
+    retry_after_s: float | None = None
+    passed: PassedAnswer | None = None
+
+
+class Relay:
+    __slots__ = (
+        "_answer",
+        "_call",
+        "_choice",
+        "_credential",
+        "_learnt",
+        "_patience",
+        "_sent_s",
+        "_state",
+        "_waited_s",
+        "_waiting",
+        "begun",
+        "sent",
+        "waits_for_caller",
+    )
+
+    def __init__(
+        self,
+        call: Call,
+        choice: Choice,
+        credential: Credential | None,
+        state: Attempt,
+        learnt: LearntLimits,
+        patience: Patience,
+    ) -> None:
+        self._call = call
+        self._choice = choice
+        self._credential = credential
+        self._state = state
+        self._learnt = learnt
+        self._patience = patience
+        self._answer: UpstreamAnswer | None = None
+        self._sent_s = 0.0
+        self._waited_s = 0.0
+        """Of the request, before this attempt."""
+        self._waiting = False
+        """For the first of the answer; that time is the provider's, not ours."""
+        self.begun = False
+        """Bytes of a stream have gone out."""
+        self.waits_for_caller = False
+        """To take what has come of a stream."""
+        self.sent = False
+        """A whole answer has, as far as the caller takes it."""
+
+    async def run(self, request: UpstreamRequest) -> Ended:
+        call = self._call
+        self._sent_s = call.clock.now()
+        self._waited_s = call.record.waited_s
+        self._waiting = True
+        tls = settings_of(self._choice.provider)
+        self._answer = answer = await call.transport.send(request, self._patience.expect_first_byte, tls)
+        outcome = classify(answer.status)
+        self._learn(answer, outcome)
+        if answer.headers.get("content-encoding", "identity") != "identity":
+            return Ended(Outcome.MALFORMED, "it is compressed, although that was declined")
+        if outcome is Outcome.OK:
+            return await (self._relay_stream(answer) if call.body.stream else self._relay_body(answer))
+        if outcome is Outcome.MALFORMED:
+            return Ended(outcome, f"status {answer.status}, which is no answer to a request")
+        return await self._judge_refusal(answer, outcome)
+
+    async def interrupt(self, ended: Ended) -> None:
+        """Ends a stream that has begun, with an event that says so: the provider's own, if it gave one."""
+        error = interrupt_stream(self._choice.endpoint.id, ended.reason)
+        self._call.record.error = error.code
+        event = openai.build_error_event(error)
+        if ended.passed is not None:
+            event = openai.build_event(ended.passed.body)
+        reply = self._call.reply
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await reply.write(event)
+        reply.cut()
+
+    def close(self) -> None:
+        self._stop_waiting()
+        if self._answer is not None:
+            self._answer.close()
+
+    async def _relay_body(self, answer: UpstreamAnswer) -> Ended:
+        call = self._call
+        body = answer.whole()
+        if body is None:
+            body = await self._read(answer, MAX_ANSWER_BYTES)
+        self._stop_waiting()
+        found = read_answer(body)
+        call.record.usage = found.usage
+        if found.fault is not None:
+            return self._end_at(found.fault, answer)
+        self._note_first_byte()
+        self._state.end(Outcome.OK, "")  # whether the caller takes the answer says nothing of the endpoint
+        self._patience.rest()
+        call.record.provider = self._choice.provider
+        headers = build_headers(call.record, call.clock.now(), JSON)
+        headers.update(select_passed(answer.headers))
+        self.sent = True
+        await call.reply.send(answer.status, headers, body)
+        return Ended(Outcome.OK, answered=True)
+
+    async def _relay_stream(self, answer: UpstreamAnswer) -> Ended:
+        """A comment is no sign that the first token is near: only a good event ends the wait for it."""
+        reader = StreamReader(hide_usage=not self._call.body.wants_usage)
+        try:
+            while not reader.ended:
+                if reader.events:
+                    self._patience.expect_more()
+                chunk = await answer.next_chunk()
+                data = reader.feed(chunk) if chunk else reader.finish()
+                if data:
+                    await self._write(data)
+        finally:
+            self._note_stream(reader)
+        if reader.fault is not None:
+            return self._end_at(reader.fault, answer)
+        return await self._end_stream(answer)
+
+    async def _end_stream(self, answer: UpstreamAnswer) -> Ended:
+        """[DONE] and the end of the body mostly come together, and then the connection has gone back to the
+        pool. A provider that leaves its stream open after [DONE] loses the connection a little later; the
+        caller waits for neither.
+        """
+        self._answer = None
+        answer.linger()
+        await self._call.reply.end()
+        return Ended(Outcome.OK, answered=True)
+
+    async def _write(self, data: bytes) -> None:
+        self._patience.rest()
+        if not self.begun:
+            self._stop_waiting()
+            self._note_first_byte()
+            self.begun = True
+            headers = build_event_headers(self._call.record, self._call.clock.now())
+            if self._answer is not None:
+                headers.update(select_passed(self._answer.headers))
+            await self._call.reply.begin(200, headers)
+        self.waits_for_caller = True
+        await self._call.reply.write(data)
+        self.waits_for_caller = False
+
+    def _end_at(self, fault: Fault, answer: UpstreamAnswer) -> Ended:
+        """A provider that says 200 and then no good answer."""
+        if fault.cause is None:
+            outcome = Outcome.RESET if fault.kind == "torn" else Outcome.MALFORMED
+            return Ended(outcome, fault.reason, self.begun)
+        headers = select_passed(answer.headers, error=True)
+        passed = PassedAnswer(fault.status, headers, self._redact(fault.body))
+        return Ended(_OUTCOMES[fault.cause], fault.reason, self.begun, passed=passed)
+
+    async def _judge_refusal(self, answer: UpstreamAnswer, outcome: Outcome) -> Ended:
+        body = answer.whole()
+        if body is None:
+            body = await self._read(answer, MAX_ERROR_BYTES)
+        if answer.status != 401:  # that is about the credential, whatever the words; 403 may be about a model
+            outcome = _OUTCOMES[find_cause(answer.status, body)]
+        passed = PassedAnswer(answer.status, select_passed(answer.headers, error=True), self._redact(body))
+        return Ended(
+            outcome,
+            f"{answer.status} from upstream",
+            retry_after_s=parse_retry_after(answer.headers, self._call.clock.unix()),
+            passed=passed,
+        )
+
+    def _learn(self, answer: UpstreamAnswer, outcome: Outcome) -> None:
+        """What the provider tells of its own limits."""
+        now_s = self._call.clock.now()
+        limited = outcome is Outcome.RATE_LIMITED
+        wait_s = read_wait(
+            answer.headers, parse_retry_after(answer.headers, self._call.clock.unix()) if limited else None
+        )
+        if wait_s is not None:
+            name = "" if self._credential is None else self._credential.name
+            key = LimitKey(self._choice.endpoint.id, name, self._choice.model)
+            self._learnt.note(key, wait_s, now_s, sent_s=self._sent_s)
+
+    def _redact(self, body: bytes) -> bytes:
+        """Some servers quote the key that they refuse."""
+        if self._credential is None:
+            return body
+        return body.replace(self._credential.value.reveal().encode(), REDACTED.encode())
+
+    async def _read(self, answer: UpstreamAnswer, limit_bytes: int) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while chunk := await answer.next_chunk():
+            self._patience.expect_more()
+            parts.append(chunk)
+            size += len(chunk)
+            if size > limit_bytes:
+                raise UpstreamFailure(Outcome.MALFORMED, f"it is longer than {limit_bytes} bytes")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            record = self._call.record
+            # Not a sum: copies of a race wait at the same time.
+            record.waited_s = max(record.waited_s, self._waited_s + self._call.clock.now() - self._sent_s)
+
+    def _note_stream(self, reader: StreamReader) -> None:
+        """However it ended: what was used so far was used."""
+        record = self._call.record
+        record.usage = reader.usage
+        record.events = reader.events
+        if reader.done:
+            record.done_s = self._call.clock.now()
+
+    def _note_first_byte(self) -> None:
+        self._state.note_first_byte(self._call.clock.now() - self._sent_s)

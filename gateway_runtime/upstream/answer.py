@@ -1,0 +1,101 @@
+"""An answer whose head is there and whose body is coming: what `Transport.send` returns.
+
+`server` reads it; `connection` fills it. It owns its unread pieces, so the connection can already carry the
+next request while the last pieces of this answer wait to be read.
+
+The one subtle rule: what came before a break is handed out before the break is told.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from gateway_runtime.upstream.exchange import UpstreamFailure
+
+
+class Source(Protocol):
+    """The connection, as the answer knows it."""
+
+    def note_taken(self) -> None:
+        """Everything that had come was read; more may come."""
+
+    def linger(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Answer:
+    __slots__ = ("_failure", "_loop", "_parts", "_source", "_waiter", "headers", "status")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        source: Source,
+        status: int,
+        headers: Mapping[str, str],
+        parts: list[bytes],
+    ) -> None:
+        """parts: the parser's own list, to which pieces are added as they come."""
+        self._loop = loop
+        self._source: Source | None = source
+        self._parts = parts
+        self._failure: UpstreamFailure | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self.status = status
+        self.headers = headers
+        """Names are matched without regard to case; of a name that came twice, the first is found."""
+
+    def whole(self) -> bytes | None:
+        """The whole body, when it has come already; asked before anything else is read of it."""
+        if self._source is not None or self._failure is not None:
+            return None
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        return body
+
+    async def next_chunk(self) -> bytes:
+        """All that has come by now, in one piece; empty at the end. Raises UpstreamFailure where it breaks
+        off. One reader at a time.
+        """
+        parts = self._parts
+        while not parts:
+            if self._failure is not None:
+                raise self._failure
+            if self._source is None:
+                return b""
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        chunk = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        if self._source is not None:
+            self._source.note_taken()
+        return chunk
+
+    def linger(self) -> None:
+        """What is left matters to nobody. If it is only the end of the body, and that comes soon, then the
+        connection can be used again; otherwise it is closed. Nobody waits for it.
+        """
+        if self._source is not None:
+            self._source.linger()
+
+    def close(self) -> None:
+        """Gives up what was not read, and with it the connection, at once. May be called again."""
+        if self._source is not None:
+            self._parts.clear()
+            self._source.abort()
+
+    # What follows is called by the connection.
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def end(self, failure: UpstreamFailure | None) -> None:
+        """No more pieces come. failure: why the answer is not whole."""
+        self._source = None
+        self._failure = failure
+        self.wake()

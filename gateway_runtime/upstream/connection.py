@@ -1,0 +1,326 @@
+"""One connection to a provider: a request out, an answer in, the next request.
+
+`pool` keeps it between requests; `transport` calls `exchange`. No task runs here: the event loop calls, and
+the one future of a request is that of its head.
+
+    state      what comes        what follows
+    FRESH      exchange          BUSY
+               anything else     CLOSED, and exchange tells why
+    IDLE       exchange          BUSY
+               bytes, end        CLOSED: nobody asked
+    BUSY       last byte         IDLE when the answer allows it and the request went out whole, else CLOSED
+               linger            LINGERING
+               bad bytes, end    CLOSED, and whoever waits is told
+    LINGERING  last byte         IDLE, as above
+               too much, end     CLOSED
+    any        abort             CLOSED
+    CLOSED     anything          nothing
+
+The one subtle rule: a request's place in the pool belongs to `exchange` until it returns an answer, then to
+the connection until the answer ends. Only DiedIdle hands it back to the caller, who goes on with it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, Protocol, cast
+
+from gateway_runtime.engine.retry import Outcome
+from gateway_runtime.upstream.answer import Answer
+from gateway_runtime.upstream.exchange import LINGER_S, UpstreamFailure
+from gateway_runtime.upstream.failure import describe_error
+from gateway_runtime.upstream.parser import AnswerParser
+
+MAX_UNREAD_BYTES: Final = 64 * 1024
+"""Of an answer that nobody reads: then the socket is not read either, and the provider has to wait. With the
+256 KiB that asyncio may read at once, a stream whose caller is slow holds at most 320 KiB.
+"""
+
+SLICE_BYTES: Final = 256 * 1024
+"""A larger body goes out in such pieces, each when the one before has left; asyncio would copy all that the
+socket does not take at once.
+"""
+
+JOIN_BYTES: Final = 64 * 1024
+"""Up to here copying the body behind the head is cheaper than a second system call."""
+
+
+class State(Enum):
+    FRESH = "fresh"
+    IDLE = "idle"
+    BUSY = "busy"
+    LINGERING = "lingering"
+    CLOSED = "closed"
+
+
+class Keeper(Protocol):
+    """The pool, as the connection knows it."""
+
+    def welcome(self, connection: "Connection") -> None:
+        """Its socket is open, and its TLS stands."""
+
+    def forget(self, connection: "Connection") -> None:
+        """Its socket is closed."""
+
+    def leave(self) -> None:
+        """A request has ended; its place is free."""
+
+    def begin_linger(self) -> None: ...
+
+    def end_linger(self) -> None: ...
+
+    def keep(self, connection: "Connection") -> bool:
+        """For the next request. False: it is not wanted."""
+
+    def discard(self, connection: "Connection") -> None:
+        """It was idle and is no more."""
+
+
+class DiedIdle(UpstreamFailure):
+    """A connection that had served before was closed before a byte of this answer came: most likely the
+    server closed it as idle while the request was on its way.
+    """
+
+
+class Connection(asyncio.Protocol):
+    __slots__ = (
+        "_answer",
+        "_early",
+        "_holds_place",
+        "_keeper",
+        "_linger_timer",
+        "_loop",
+        "_parser",
+        "_reading_paused",
+        "_transport",
+        "_unsent",
+        "_used_before",
+        "_waiter",
+        "_writing_paused",
+        "state",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, keeper: Keeper) -> None:
+        self._loop = loop
+        self._keeper = keeper
+        self._parser = AnswerParser()
+        self._transport: asyncio.Transport
+        """Set by `connection_made`, before anything else happens."""
+        self._waiter: asyncio.Future[Answer | UpstreamFailure] | None = None
+        self._answer: Answer | None = None
+        self._early: UpstreamFailure | None = None
+        """Why it was closed before its first request."""
+        self._unsent: memoryview | None = None
+        self._linger_timer: asyncio.TimerHandle
+        """Set while LINGERING."""
+        self._holds_place = False
+        self._used_before = False
+        self._reading_paused = False
+        self._writing_paused = False
+        self.state = State.FRESH
+
+    async def exchange(
+        self, method: str, head: bytes, body: bytes | None, connected: Callable[[], None]
+    ) -> Answer:
+        """Sends and waits for the head of the answer. Raises DiedIdle, which alone leaves the place in the
+        pool to the caller, and UpstreamFailure. Cancelled, it closes the connection.
+        """
+        if self._early is not None:
+            self._keeper.leave()
+            raise self._early
+        waiter = self._waiter = self._loop.create_future()
+        try:
+            connected()
+            self.state = State.BUSY
+            self._parser.expect(method)
+            self._write(head, body)
+            result = await waiter
+        except BaseException:
+            if self._waiter is waiter:
+                self._waiter = None
+                self.abort()
+            elif not waiter.cancelled() and isinstance(answer := waiter.result(), Answer):
+                answer.close()  # if it is whole already, the connection may carry another request by now
+            self._keeper.leave()
+            raise
+        if isinstance(result, Answer):
+            if self._answer is result:
+                self._holds_place = True
+            else:
+                self._keeper.leave()  # it was whole, or broken, before we came to this line
+            return result
+        if not isinstance(result, DiedIdle):
+            self._keeper.leave()
+        raise result
+
+    # What the answer asks for.
+
+    def note_taken(self) -> None:
+        self._parser.unread_bytes = 0
+        self._resume_reading()
+
+    def linger(self) -> None:
+        if self.state is not State.BUSY:
+            return
+        self.state = State.LINGERING
+        self._keeper.begin_linger()
+        self._leave_place()
+        self._linger_timer = self._loop.call_later(LINGER_S, self.abort)
+        self.note_taken()
+
+    def abort(self) -> None:
+        """Closes at once, without ceremony: whoever waits for an answer learns that it was given up."""
+        self._close(UpstreamFailure(Outcome.CANCELLED, "the answer was given up"))
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by type
+        self._keeper.welcome(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.state is not State.BUSY and self.state is not State.LINGERING:
+            self._close(UpstreamFailure(Outcome.MALFORMED, "bytes came before the request was sent"))
+            return
+        parser = self._parser
+        problem = parser.feed(data)
+        answer = self._answer
+        if answer is not None:
+            answer.wake()
+        elif parser.headers is not None:
+            self._answer = Answer(self._loop, self, parser.status, parser.headers, parser.parts)
+            if not self._tell_head(self._answer):
+                self.abort()
+                return
+        if parser.complete:
+            self._finish()
+        elif problem is not None:
+            self._close(UpstreamFailure(Outcome.MALFORMED, problem))
+        elif parser.unread_bytes > MAX_UNREAD_BYTES:
+            self._bound_unread()
+
+    def eof_received(self) -> None:
+        self._note_end(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._note_end(exc)
+        self._keeper.forget(self)
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self._write_more()
+
+    # How it goes on.
+
+    def _write(self, head: bytes, body: bytes | None) -> None:
+        if not body:
+            self._transport.write(head)
+        elif len(body) <= JOIN_BYTES:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._unsent = memoryview(body)
+            self._write_more()
+
+    def _write_more(self) -> None:
+        transport = self._transport
+        while self._unsent is not None and not self._writing_paused and not transport.is_closing():
+            piece, rest = self._unsent[:SLICE_BYTES], self._unsent[SLICE_BYTES:]
+            self._unsent = rest or None
+            transport.write(piece)
+
+    def _bound_unread(self) -> None:
+        if self.state is State.LINGERING:
+            self.abort()  # that is no end of a body
+        elif not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def _finish(self) -> None:
+        """The answer is whole."""
+        if not self._parser.reusable or self._unsent is not None:
+            self._close(None)
+            return
+        answer, self._answer = self._answer, None
+        assert answer is not None
+        before, self.state = self.state, State.IDLE
+        self._used_before = True
+        self._end_request(before)
+        self._resume_reading()
+        answer.end(None)
+        if not self._keeper.keep(self):
+            self._close(None)
+
+    def _note_end(self, error: Exception | None) -> None:
+        """The other side closed, or the network failed."""
+        if self.state is State.CLOSED:
+            return
+        parser = self._parser
+        if self.state is State.BUSY and parser.untouched:
+            hung_up = error is None or isinstance(error, ConnectionError)
+            if self._used_before and hung_up:
+                self._close(DiedIdle(Outcome.RESET, describe_end(error, begun=False)))
+            else:
+                self._close(UpstreamFailure(Outcome.RESET, describe_end(error, begun=False)))
+        elif error is None and parser.finish():
+            self._close(None)
+        else:
+            begun = self.state is not State.FRESH
+            self._close(UpstreamFailure(Outcome.RESET, describe_end(error, begun=begun)))
+
+    def _close(self, failure: UpstreamFailure | None) -> None:
+        """failure: None when the answer, if there is one, is whole."""
+        before, self.state = self.state, State.CLOSED
+        if before is State.CLOSED:
+            return
+        self._transport.abort()
+        self._unsent = None
+        if before is State.FRESH:
+            self._early = failure
+        elif before is State.IDLE:
+            self._keeper.discard(self)
+        else:
+            answer, self._answer = self._answer, None
+            self._end_request(before)
+            if answer is not None:
+                answer.end(failure)
+            elif failure is not None:
+                self._tell_head(failure)
+
+    def _end_request(self, before: State) -> None:
+        """Gives back what the request held in the pool. before: BUSY or LINGERING."""
+        if before is State.LINGERING:
+            self._linger_timer.cancel()
+            self._keeper.end_linger()
+        else:
+            self._leave_place()
+
+    def _leave_place(self) -> None:
+        if self._holds_place:
+            self._holds_place = False
+            self._keeper.leave()
+
+    def _tell_head(self, result: Answer | UpstreamFailure) -> bool:
+        """False when `exchange` was cancelled in this very step."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is None or waiter.done():
+            return False
+        waiter.set_result(result)
+        return True
+
+
+def describe_end(error: Exception | None, *, begun: bool) -> str:
+    """error: None for a clean end. begun: a part of the answer had come."""
+    if error is None:
+        return "the answer was cut off" if begun else "the connection was closed before an answer came"
+    if isinstance(error, OSError) and not isinstance(error, ConnectionError):
+        return describe_error(error)
+    return "the connection was reset"
