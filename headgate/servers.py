@@ -142,7 +142,20 @@ def operator(
     "--drain", default=30.0, show_default=True, help="Seconds that running requests get at the end."
 )
 @click.option("--max-body-bytes", default=10 * 1024 * 1024, show_default=True, help="Larger bodies get 413.")
-@click.option("--access-log", is_flag=True, help="One line a request.")
+@click.option(
+    "--max-requests",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Under way at once; above it, and above --max-streams, 503 with Retry-After.",
+)
+@click.option(
+    "--max-streams", type=click.IntRange(min=1), default=5_000, show_default=True, help="Of those, streams."
+)
+@click.option("--access-log", is_flag=True, help="One line a request, with the decisions made for it.")
+@click.option(
+    "--debug-headers", is_flag=True, help="Answers tell those decisions, too, in x-headgate-decisions."
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -173,7 +186,10 @@ def gateway(
     unready: float,
     drain: float,
     max_body_bytes: int,
+    max_requests: int,
+    max_streams: int,
     access_log: bool,
+    debug_headers: bool,
     workers: int,
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -221,7 +237,10 @@ def gateway(
         unready_s=unready,
         drain_s=drain,
         max_body_bytes=max_body_bytes,
+        max_requests=max_requests,
+        max_streams=max_streams,
         access_log=access_log,
+        debug_headers=debug_headers,
         tls=tls,
     )
     serving = run_gateway(settings) if workers == 1 else run_workers(settings, workers)

@@ -7,5 +7,6 @@ wire formats of `providers`.
 
 `main.Gateway` puts them together. HTTP is known at both ends alone: `hot` serves the ordinary request at
 speed and `plain` the rest through aiohttp, both by `reply.Reply`; the transport towards providers is a
-package of its own. Between them `journey` decides nothing by itself: it asks `engine`, and `record` remembers.
+package of its own. Between them `journey` decides nothing by itself: it asks `engine`, and `record` keeps
+what came of it.
 """

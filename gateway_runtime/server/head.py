@@ -22,7 +22,7 @@ _HEAD: Final = re.compile(
 
 _FIELDS: Final = re.compile(
     rb"^(host|content-length|authorization|api-key|x-api-key|connection"
-    rb"|transfer-encoding|content-encoding|expect|upgrade|te|trailer):[ \t]*([^\r]*?)[ \t]*\r$",
+    rb"|transfer-encoding|content-encoding|expect|upgrade|te|trailer):([^\r]*)\r$",
     re.IGNORECASE | re.MULTILINE,
 )
 _UNUSUAL: Final = frozenset(
@@ -64,7 +64,8 @@ def read_head(data: bytes) -> Head | None:
     if match is None or match.end() > MAX_HEADER_BYTES:
         return None
     found = _FIELDS.findall(match[2])
-    fields = {name.lower(): value for name, value in found}
+    # Blanks are stripped here: an expression that does it needs quadratic time for many of them.
+    fields = {name.lower(): value.strip(b" \t") for name, value in found}
     length = _LENGTH.search(data, 0, match.end())
     if (
         length is None

@@ -70,6 +70,7 @@ class Gateway:
         self._reloader = Reloader(self._state)
         self._transport = transport or make_transport()
         self._metrics = Metrics(clock.unix)
+        self._metrics.watch_upstream(self._transport.statistics)
         self._reporter = Reporter(self._state, draw)
         self._prober = Prober(self._state, self._transport, draw)
         self._keeper = TableKeeper(settings.state_dir, settings.bootstrap_dir, self._reloader, self._metrics)
@@ -227,7 +228,6 @@ class Gateway:
     def _note_applied(self, running: Running) -> None:
         self._metrics.note_table(running)
         self._transport.retain(list_upstreams(running.live.table.providers))
-        self._metrics.watch_upstream(self._transport.statistics)
         self._prober.watch(running.live)
 
 

@@ -142,6 +142,7 @@ class Prober:
             build_headers(None if credential is None else credential.value, "probe"),
             None,
             min(provider.timeouts.connect_s, watch.probe.timeout_s),
+            may_queue=False,
         )
         answer = await self._transport.send(request, lambda: None, watch.tls)
         try:

@@ -216,6 +216,8 @@ class Connection(asyncio.Protocol):
     # How it goes on.
 
     def _write(self, head: bytes, body: bytes | None) -> None:
+        if self._transport.is_closing():
+            return  # `connection_lost` tells in a moment; uvloop would raise here
         if not body:
             self._transport.write(head)
         elif len(body) <= JOIN_BYTES:

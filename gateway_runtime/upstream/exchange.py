@@ -38,6 +38,8 @@ class UpstreamRequest(NamedTuple):
     headers: Mapping[str, str]
     body: bytes | None
     connect_s: float
+    may_queue: bool = True
+    """False: when our own bound is reached it fails at once. A probe that waits would tell of us."""
 
 
 class PoolStatistics(NamedTuple):

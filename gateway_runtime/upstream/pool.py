@@ -112,10 +112,10 @@ class Pool:
         self._in_flight += 1
         return True
 
-    async def wait_turn(self) -> None:
+    async def wait_turn(self, *, may_queue: bool = True) -> None:
         """Waits in the queue for a place. Raises Saturated when the queue is full or the wait is too long."""
         limits = self.limits
-        if len(self._queue) >= limits.max_queue:
+        if not may_queue or len(self._queue) >= limits.max_queue:
             busy = self._in_flight + self._lingering
             raise Saturated(
                 f"its limits allow no more than the {busy} under way and the {len(self._queue)} that wait"

@@ -35,6 +35,7 @@ from gateway_runtime.server.settings import GatewaySettings
 from gateway_runtime.server.state import LiveState
 from gateway_runtime.server.stream import StreamClient
 from gateway_runtime.server.tls import build_context
+from gateway_runtime.upstream.endpoint import list_upstreams
 from gateway_runtime.workers.admin import PodAdmin
 from gateway_runtime.workers.crew import Crew
 from gateway_runtime.workers.port import HeldPort
@@ -166,6 +167,7 @@ class Pod:
 
     def _note_applied(self, running: Running) -> None:
         self._metrics.note_table(running)
+        self._transport.retain(list_upstreams(running.live.table.providers))
         self._prober.watch(running.live)
 
 

@@ -1,8 +1,8 @@
 """The caller of a scenario: it sends as drawn, behaves as drawn, and brings back what it read.
 
-In: a Scenario and the gateway's port. Out: a Visit: the answer, those behind it on the same connection, and how
-long it took. The one subtle rule: after a whole answer on a connection that stays open, something good is asked
-on it, which shows any byte too many of the answer before.
+In: a Scenario and the gateway's port. Out: a Visit: the answer, those behind it on the same connection, and
+how long it took. The one subtle rule: after a whole answer on a connection that stays open, something good is
+asked on it, which shows any byte too many of the answer before.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import json
 import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from tests.chaos.reading import NotHttp, Reading, read_answer
 from tests.chaos.scenario import Caller, Scenario
@@ -70,7 +70,7 @@ class Client:
 
     async def end_silence(self) -> Visit:
         """Reads at last what waits for it. Raises TimeoutError."""
-        self._writer.transport.resume_reading()
+        cast("asyncio.Transport", self._writer.transport).resume_reading()
         try:
             async with asyncio.timeout(5):
                 await self._read()
@@ -87,7 +87,7 @@ class Client:
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self._port))
         self._reader, self._writer = await asyncio.open_connection(sock=sock, limit=64 * 1024)
         if self._scenario.caller is Caller.SILENT:
-            self._writer.transport.pause_reading()
+            cast("asyncio.Transport", self._writer.transport).pause_reading()
 
     async def _talk(self) -> None:
         await self._send()
@@ -138,7 +138,9 @@ class Client:
         reading = Reading()
         self.visit.readings.append(reading)
         try:
-            await read_answer(self._reader, _PAUSE_S if self._scenario.caller is Caller.SLOW else 0.0, reading)
+            await read_answer(
+                self._reader, _PAUSE_S if self._scenario.caller is Caller.SLOW else 0.0, reading
+            )
         except NotHttp as error:
             self.visit.broken = str(error)
 

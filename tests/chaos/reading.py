@@ -80,9 +80,7 @@ async def _read_size(reader: asyncio.StreamReader) -> int:
     return int(line, 16)
 
 
-async def _read_piece(
-    reader: asyncio.StreamReader, size: int, pause_s: float, reading: Reading
-) -> None:
+async def _read_piece(reader: asyncio.StreamReader, size: int, pause_s: float, reading: Reading) -> None:
     while size:
         piece = await reader.read(min(size, _PIECE_BYTES))
         if not piece:

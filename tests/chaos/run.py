@@ -60,7 +60,7 @@ STALL_S: Final = 0.03
 """A good answer takes some six turns of the loop; where one was so late, a good provider may look silent."""
 RATIO: Final = 4.0
 FLOOR_S: Final = 0.02
-"""The innocent's p99 beside faults stays below RATIO times its p99 beside as many good requests, plus this."""
+"""The innocent's p99 beside faults stays below RATIO times that beside as many good requests, plus this."""
 
 _TIMEOUTS: Final = Timeouts(connect_s=SILENCE_S, first_token_s=SILENCE_S, idle_s=SILENCE_S, total_s=ATTEMPT_S)
 _LOOK_S: Final = 0.01
@@ -203,7 +203,9 @@ class ChaosRun:
         )
         if left is not None:
             seeds = [scenario.seed for scenario, _ in silent]
-            self.report.leaks.append(f"under way after all deadlines: {left}; callers who never read: {seeds}")
+            self.report.leaks.append(
+                f"under way after all deadlines: {left}; callers who never read: {seeds}"
+            )
         for scenario, client in silent:
             try:
                 visit = await client.end_silence()
@@ -217,7 +219,9 @@ class ChaosRun:
             self.report.unjudged += 1
         found = judge(scenario, visit, on_time=on_time)
         if found:
-            decided = [reading.headers.get(b"x-headgate-decisions", b"").decode() for reading in visit.readings]
+            decided = [
+                reading.headers.get(b"x-headgate-decisions", b"").decode() for reading in visit.readings
+            ]
             self._complain(scenario, found, decided)
 
     def _complain(self, scenario: Scenario, found: list[str], decisions: Sequence[str] = ()) -> None:

@@ -118,10 +118,8 @@ def draw(
     answer_bytes = chance.choice((30, 30, 400, 5_000, 200_000))
     chunked_answer = chance.random() < 0.5
     pipelined = chance.random() < 0.25
-    if callers is None:
-        caller = chance.choices(ALL_CALLERS, _CALLER_WEIGHTS)[0]
-    else:
-        caller = chance.choice(callers)
+    weights = _CALLER_WEIGHTS if callers is None else None
+    caller = chance.choices(callers or ALL_CALLERS, weights)[0]
     if caller is Caller.SILENT:
         answer_bytes = 3_000_000  # more than the kernel keeps for a socket
     return Scenario(

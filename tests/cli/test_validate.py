@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from headgate.cli import main
+from tests.upstream.certificates import Authority
 
 PROVIDER = """\
 apiVersion: headgate.dev/v1alpha1
@@ -89,6 +90,26 @@ def test_a_missing_secret_is_a_problem_only_when_asked_for(folder: Path) -> None
     assert lenient.exit_code == 0
     assert strict.exit_code == 1
     assert "HG0201" in strict.stdout
+
+
+def test_tls_is_read_out_of_the_secrets_of_the_folder(folder: Path) -> None:
+    spec = {
+        "type": "openai-compatible",
+        "baseUrl": "https://vllm.example/v1",
+        "tls": {"caSecretRef": {"name": "authority"}},
+    }
+    metadata = {"name": "vllm", "namespace": "default"}
+    kind = {"apiVersion": "headgate.dev/v1alpha1", "kind": "LLMProvider"}
+    (folder / "provider.yaml").write_text(json.dumps({**kind, "metadata": metadata, "spec": spec}))
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "authority", "namespace": "default"}}
+
+    codes = []
+    for data in ({"ca.crt": Authority().pem.decode()}, {"ca.crt": "no certificate"}):
+        (folder / "secret.yaml").write_text(json.dumps({**secret, "stringData": data}))
+        done = CliRunner().invoke(main, ["validate", ".", "--secrets", "-o", "json"])
+        codes.append([finding["code"] for finding in json.loads(done.stdout)["findings"]])
+
+    assert codes == [[], ["HG0206"]]
 
 
 def test_a_path_that_is_not_there_is_wrong_usage(folder: Path) -> None:

@@ -4,6 +4,6 @@ In: bytes that hypothesis makes up around the grammar of each reader. Out: a fai
 that shows it. Each reader is held against another one (aiohttp's parser, json, itself with the bytes cut
 elsewhere), so that not only crashes are found.
 
-The suite runs a few hundred inputs of each; `python -m tests.fuzz --inputs 200000` as many as are wanted. What
-was found stays as an `example` beside its property.
+The suite runs a hundred inputs of each; `python -m tests.fuzz --inputs 200000` as many as are wanted. What
+was found stays beside its property, as an `example` or a test.
 """

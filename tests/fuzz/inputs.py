@@ -37,7 +37,9 @@ def bent(draw: st.DrawFn, good: st.SearchStrategy[bytes]) -> bytes:
 def cut(data: bytes, at: list[int]) -> list[bytes]:
     """at: where, in any order; taken modulo the length. No piece is empty."""
     marks = sorted({place % len(data) for place in at} - {0}) if data else []
-    return [data[begin:end] for begin, end in zip([0, *marks], [*marks, len(data)], strict=True) if end > begin]
+    return [
+        data[begin:end] for begin, end in zip([0, *marks], [*marks, len(data)], strict=True) if end > begin
+    ]
 
 
 cuts = st.lists(st.integers(0, 1 << 16), max_size=8)

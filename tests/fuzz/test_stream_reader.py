@@ -1,4 +1,4 @@
-"""Whatever a provider streams, the reader of streams does not break, and passes on the same however it is cut."""
+"""Whatever a provider streams, the reader does not break, and passes on the same however it is cut."""
 
 from typing import NamedTuple
 

@@ -341,7 +341,7 @@ PROGRAMMED = [
         (
             "False",
             Reason.NOT_PUBLISHED,
-            "generation 4 makes no sense and is not published; 1 of 2 gateways runs generation 3",
+            "generation 4 is not published (see Accepted and ResolvedRefs); 1 of 2 gateways runs generation 3",
         ),
     ),
     Case(
@@ -552,7 +552,7 @@ READY = [
         (
             "False",
             Reason.NOT_PUBLISHED,
-            "generation 4 makes no sense and is not published; 1 of 1 gateway runs generation 3",
+            "generation 4 is not published (see Accepted and ResolvedRefs); 1 of 1 gateway runs generation 3",
         ),
     ),
     Case(

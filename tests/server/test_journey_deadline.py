@@ -55,8 +55,8 @@ async def test_a_stream_whose_caller_reads_nothing_ends_soon_after_its_deadline(
 async def test_a_whole_answer_that_the_caller_does_not_read_is_not_asked_for_again(
     fake: FakeProvider, hedge: Hedge | None
 ) -> None:
-    fake.script = FakeScript(answer="x" * 24_000_000)
-    patience = replace(route(timeouts=RouteTimeouts(total_s=0.5)), hedge=hedge)
+    fake.script = FakeScript(answer="x" * 12_000_000)
+    patience = replace(route(timeouts=RouteTimeouts(total_s=1.0)), hedge=hedge)
     async with serving(table(provider(fake.url), routes=[patience])) as rig:
         writer = await call(rig, b'{"model":"gpt"}')
         await fake.wait_until_seen(lambda seen: seen.requests == 1)

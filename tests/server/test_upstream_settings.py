@@ -180,8 +180,8 @@ async def test_beyond_its_bound_an_endpoint_is_503_and_we_say_that_it_is_ours() 
     assert answer.error["headgate"] == ErrorCode.OVERLOADED.id
     assert answer.error["message"] == (
         "Endpoint chat/openai/e0 gets no more requests from this gateway for now: its limits allow no more "
-        "than the 1 under way and the 0 that wait; 1 attempt was made. Try again in a moment; if it stays so, the "
-        "limits of its provider are too low or it needs more endpoints."
+        "than the 1 under way and the 0 that wait; 1 attempt was made. Try again in a moment; if it "
+        "stays so, the limits of its provider are too low or it needs more endpoints."
     )
     assert (report.circuit, report.failures) == ("Closed", 0)
 

@@ -67,6 +67,18 @@ async def test_a_large_body_waits_for_the_socket_piece_by_piece() -> None:
     assert written == [slices[:1], slices[:2], slices[:3], slices, slices]
 
 
+async def test_a_socket_that_closes_as_the_request_goes_out_is_told_by_its_end() -> None:
+    wire = Wire()
+    wire.aborted = True
+    sending = await wire.send()
+    wire.connection.connection_lost(ConnectionResetError())
+
+    with pytest.raises(UpstreamFailure, match="the connection was reset"):
+        await sending
+    assert wire.written == []
+    assert wire.busy == 0
+
+
 @pytest.mark.parametrize(
     ("happen", "outcome", "reason"),
     [

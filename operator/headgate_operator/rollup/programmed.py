@@ -37,7 +37,9 @@ def judge_programmed(
     running = len(connected) - len(lagging)
     total = _count_running(running, len(connected), verdict.serving_generation)
     if verdict.serving == "LastGood":
-        message = f"generation {verdict.meta.generation} makes no sense and is not published; {total}"
+        message = (
+            f"generation {verdict.meta.generation} is not published (see Accepted and ResolvedRefs); {total}"
+        )
         return _say("False", Reason.NOT_PUBLISHED, message, 0, len(connected))
     if not connected:
         return _say("False", Reason.NO_GATEWAYS, total, 0, 0)
