@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8080
+SEED ?= 1
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,6 +23,9 @@ bench: $(READY)  ## measure propagation, scale and speed anew into bench/RESULTS
 
 bench-quick: $(READY)  ## compare the CPU of a request with the last recorded figure (a minute)
 	@$(BIN)/python -m bench.quick
+
+chaos: $(READY)  ## 10,000 seeded scenarios of bad networks (four minutes; SEED=1)
+	@$(BIN)/python -m tests.chaos --scenarios 10000 --seed $(SEED) --seconds 240
 
 setup: $(READY)  ## make the virtual environment and install everything into it
 
@@ -59,4 +63,4 @@ lock: $(READY)  ## resolve the dependencies anew and pin them with hashes
 	@$(LOCK) --group dev -o requirements/dev.txt
 	@$(LOCK) --constraint requirements/dev.txt -o requirements/runtime.txt
 
-.PHONY: help setup run test check lint types contracts format crds lock bench bench-quick
+.PHONY: help setup run test check lint types contracts format crds lock bench bench-quick chaos

@@ -5,6 +5,7 @@ Reads everything, changes nothing. The one subtle rule: it shows names and count
 the hash of one.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -50,7 +51,7 @@ class Admin:
 
     async def _answer_metrics(self, _request: web.Request) -> web.Response:
         return web.Response(
-            body=self._metrics.render(),
+            body=await asyncio.to_thread(self._metrics.freeze()),
             headers={"content-type": TEXT},
         )
 

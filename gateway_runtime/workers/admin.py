@@ -35,7 +35,7 @@ class PodAdmin(Admin):
         self._crew = crew
 
     async def _answer_metrics(self, _request: web.Request) -> web.Response:
-        own = self._metrics.render().decode()
+        own = self._metrics.freeze()().decode()
         try:
             told = await self._crew.fetch_metrics()
         except TimeoutError:

@@ -107,7 +107,9 @@ class ObedientGateway(Gateway):
                 await self.start()
                 self._channel.say(Listening())
             case Ask(number=number, what="metrics"):
-                await self._channel.send(Exposition(number, self._metrics.render().decode()))
+                await self._channel.send(
+                    Exposition(number, (await asyncio.to_thread(self._metrics.freeze())).decode())
+                )
             case Ask(number=number):
                 await self._channel.send(self._describe(number))
             case Drain():

@@ -1,6 +1,7 @@
 """The short form of the fault run: fixed seeds, every fault, and what the official SDK makes of it."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -8,8 +9,8 @@ from tests.chaos.run import ChaosRun, chaos
 from tests.chaos.scenario import Caller, Fault, Layout, draw
 from tests.chaos.sdk import ask_by_sdk
 
-SEEDS = range(1, 251)
-PER_FAULT = 8
+SEEDS = range(1, 201)
+PER_FAULT = 6
 BY_SDK = 40
 
 
@@ -31,7 +32,7 @@ async def test_in_hundreds_of_scenarios_every_caller_gets_one_answer_and_nothing
 
 
 async def test_a_caller_who_has_nothing_to_do_with_it_keeps_its_latency(among: ChaosRun) -> None:
-    scenarios = [draw(seed, callers=[Caller.PATIENT, Caller.LEAVES]) for seed in SEEDS[:150]]
+    scenarios = [draw(seed, callers=[Caller.PATIENT, Caller.LEAVES]) for seed in SEEDS[:100]]
     await among.calm(scenarios)
     await among.batch(scenarios)
 
@@ -42,6 +43,26 @@ async def test_a_caller_who_has_nothing_to_do_with_it_keeps_its_latency(among: C
 async def test_callers_who_never_read_hold_nothing_past_their_deadline(among: ChaosRun) -> None:
     await among.calm([draw(seed) for seed in SEEDS[:20]])
     await among.batch([draw(seed, callers=[Caller.SILENT]) for seed in SEEDS[:24]])
+
+    assert among.report.complaints == {}
+    assert among.report.leaks == []
+
+
+async def test_an_answer_that_nobody_takes_is_not_followed_by_another(among: ChaosRun) -> None:
+    """Each attempt has a deadline, which passes while the first answer waits to be read."""
+    drawn = [draw(seed, faults=[Fault.NONE], callers=[Caller.SILENT]) for seed in (1, 2)]
+    large = [
+        replace(
+            scenario,
+            kind="chat",
+            way="hot",
+            answer_bytes=8_000_000,
+            bounds_attempts=True,
+            layout=Layout.ENDPOINTS,
+        )
+        for scenario in drawn
+    ]
+    await among.batch(large)
 
     assert among.report.complaints == {}
     assert among.report.leaks == []

@@ -341,7 +341,8 @@ PROGRAMMED = [
         (
             "False",
             Reason.NOT_PUBLISHED,
-            "generation 4 is not published (see Accepted and ResolvedRefs); 1 of 2 gateways runs generation 3",
+            "generation 4 is not published (see Accepted and ResolvedRefs); "
+            "1 of 2 gateways runs generation 3",
         ),
     ),
     Case(
