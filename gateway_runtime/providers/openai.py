@@ -18,14 +18,17 @@ from gateway_runtime.contract.secret import Secret
 _encoder = msgspec.json.Encoder()
 
 
-def build_headers(credential: Secret | None, request_id: str) -> dict[str, str]:
-    """Headers towards the provider. None of the caller's own is passed on, its key least of all."""
+def build_headers(credential: Secret | None, request_id: str | None = None) -> dict[str, str]:
+    """Headers towards the provider. None of the caller's own is passed on, its key least of all.
+    request_id: None for those which are the same in all requests.
+    """
     headers = {
         "content-type": "application/json",
         "accept-encoding": "identity",  # answers are read on their way through
         "user-agent": "headgate",
-        "x-request-id": request_id,
     }
+    if request_id is not None:
+        headers["x-request-id"] = request_id
     if credential is not None:
         headers["authorization"] = f"Bearer {credential.reveal()}"
     return headers

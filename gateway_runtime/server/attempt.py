@@ -11,7 +11,7 @@ from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.providers import openai
 from gateway_runtime.server.endpoint import Attempt
 from gateway_runtime.server.patience import Patience
-from gateway_runtime.server.relay import Call, Ended, Relay
+from gateway_runtime.server.relay import Call, Ended, Relay, Sent
 from gateway_runtime.upstream.exchange import UpstreamFailure, UpstreamRequest
 
 
@@ -23,8 +23,11 @@ async def make_attempt(
     learnt: LearntLimits,
     timeouts: Timeouts,
     deadline_s: float,
+    sent: Sent | None = None,
 ) -> Ended:
-    """deadline_s: of the whole request, on the loop's clock. `state` is ended here, whatever happens."""
+    """deadline_s: of the whole request, on the loop's clock. sent: it went out already. `state` is ended
+    here, whatever happens.
+    """
     request = UpstreamRequest(
         "POST",
         choice.endpoint.url + call.path,
@@ -32,12 +35,13 @@ async def make_attempt(
         call.body.build(choice.model, ask_usage=choice.provider.stream_usage),
         timeouts.connect_s,
     )
-    patience = Patience(timeouts, min(call.clock.now() + timeouts.total_s, deadline_s), call.keeper)
+    began_s = call.clock.now() if sent is None else sent.at_s
+    patience = Patience(timeouts, min(began_s + timeouts.total_s, deadline_s), call.keeper)
     relay = Relay(call, choice, credential, state, learnt, patience)
     ended = Ended(Outcome.CANCELLED)
     try:
         with patience:
-            ended = await relay.run(request)
+            ended = await (relay.run(request) if sent is None else relay.go_on(sent, request))
     except UpstreamFailure as error:
         ended = Ended(error.outcome, error.reason, answered=relay.begun)
     except TimeoutError:

@@ -27,6 +27,11 @@ class RefusalMemory:
         self._now = now
         self._until_s: dict[tuple[ProviderId, Credential], float] = {}
 
+    @property
+    def any(self) -> bool:
+        """Of late; the credentials of all others stand in the order of the manifest."""
+        return bool(self._until_s)
+
     def order(self, provider: Provider) -> Sequence[Credential]:
         """As the manifest has them, those refused a moment ago last."""
         if not self._until_s:

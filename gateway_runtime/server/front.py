@@ -1,6 +1,7 @@
 """What callers may ask of a gateway, and how each request ends: in an answer, with a record of it.
 
     hot | plain -> Front.serve -> request.serve_completion -> record, metrics, access log
+    hot -> express ----------------------------------------->
 
 Two rooms before this one know HTTP: `hot` serves the ordinary request at speed, `plain` everything else
 through aiohttp. Both hand over an `Incoming` and a `Reply` and know nothing more; this room knows the paths
@@ -47,7 +48,7 @@ EMBEDDINGS: Final = "/v1/embeddings"
 MODELS: Final = "/v1/models"
 SERVED: Final = (f"POST {COMPLETIONS}", f"POST {EMBEDDINGS}", f"GET {MODELS}", f"GET {MODELS}/{{id}}")
 
-_COMPLETION_PATHS: Final = {path: path.removeprefix("/v1") for path in (COMPLETIONS, EMBEDDINGS)}
+COMPLETION_PATHS: Final = {path: path.removeprefix("/v1") for path in (COMPLETIONS, EMBEDDINGS)}
 """To what is appended to an endpoint's URL."""
 
 CALLER_LEFT: Final = 499
@@ -95,10 +96,20 @@ class Front:
 
     async def serve(self, incoming: Incoming, reply: FrontReply, record: Record) -> None:
         """All errors end here; only a cancellation gets out, after the record is closed."""
-        charged: int | None = None
         try:
-            charged = self.load.admit(incoming.length)
-            await self._choose(incoming, reply, record)
+            size = self.load.admit(incoming.length)
+        except GatewayError as error:
+            try:
+                await self._refuse(error, reply, record)
+            finally:
+                self._finish(record)
+        else:
+            await self.see_out(self._choose(incoming, reply, record), size, reply, record)
+
+    async def see_out(self, work: Awaitable[None], size: int, reply: FrontReply, record: Record) -> None:
+        """An admitted request to its end: as `serve`. size: as `load` was charged."""
+        try:
+            await work
         except GatewayError as error:
             await self._refuse(error, reply, record)
         except CallerGone:
@@ -113,9 +124,12 @@ class Front:
             else:
                 await self._refuse(refuse_after_bug(record.request_id), reply, record)
         finally:
-            if charged is not None:
-                self.load.release(charged)
-            self._finish(record)
+            self.close_record(record, size)
+
+    def close_record(self, record: Record, size: int) -> None:
+        """A request is over. size: as `load` was charged."""
+        self.load.release(size)
+        self._finish(record)
 
     def open_record(self, path: str) -> Record:
         request_id = f"{self._id_prefix}{next(self._id_numbers):08x}"
@@ -124,21 +138,21 @@ class Front:
             record.trace = Trace(is_shown=self.settings.debug_headers)
         return record
 
-    def _choose(self, incoming: Incoming, reply: FrontReply, record: Record) -> Awaitable[None]:
+    async def _choose(self, incoming: Incoming, reply: FrontReply, record: Record) -> None:
         """What serves the path. Raises GatewayError."""
         if self.draining:
             raise refuse_while_draining()
         path, method = incoming.path, incoming.method
-        if path in _COMPLETION_PATHS:
+        if path in COMPLETION_PATHS:
             if method != "POST":
-                return self._refuse_method(incoming, "POST", reply, record)
-            ask = Ask(incoming.key, _COMPLETION_PATHS[path], incoming.read_body, self.load)
-            return serve_completion(self.room, ask, reply, record)
+                return await self._refuse_method(incoming, "POST", reply, record)
+            ask = Ask(incoming.key, COMPLETION_PATHS[path], incoming.read_body, self.load)
+            return await serve_completion(self.room, ask, reply, record)
         if path == MODELS or path.startswith(f"{MODELS}/"):
             if method != "GET":
-                return self._refuse_method(incoming, "GET", reply, record)
+                return await self._refuse_method(incoming, "GET", reply, record)
             body = self._describe_models(incoming, record)
-            return reply.send(200, build_headers(record, self.room.clock.now(), JSON), body)
+            return await reply.send(200, build_headers(record, self.room.clock.now(), JSON), body)
         raise refuse_unknown_path(method, path, SERVED)
 
     def _describe_models(self, incoming: Incoming, record: Record) -> bytes:

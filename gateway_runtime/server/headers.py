@@ -21,6 +21,11 @@ JSON: Final = "application/json"
 EVENTS: Final = "text/event-stream; charset=utf-8"
 
 _PASSED: Final = ("x-request-id", "openai-processing-ms", "openai-version", "x-should-retry")
+_LIMIT_NAMES: Final = (
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+)
 _PASSED_ON_ERROR: Final = (*_PASSED, "retry-after", "retry-after-ms")
 
 
@@ -48,6 +53,32 @@ def build_headers(record: Record, now_s: float, content_type: str) -> dict[str, 
     return headers
 
 
+def build_fixed_lines(record: Record) -> str:
+    """Those lines of `build_headers` which are the same for all answers like this one: good JSON from this
+    provider, for this model, at the first attempt.
+    """
+    headers = build_headers(record, 0.0, JSON)
+    varying = {"x-headgate-request-id", "x-headgate-overhead-ms", *_LIMIT_NAMES}
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items() if name not in varying])
+
+
+def build_varying_lines(record: Record, now_s: float, passed: Mapping[str, str]) -> str:
+    """The others, and what passes of the provider's own: `passed` are all of them."""
+    overhead_ms = max(0.0, now_s - record.started_s - record.waited_s) * 1000
+    lines = f"x-headgate-request-id: {record.request_id}\r\nx-headgate-overhead-ms: {overhead_ms:.2f}\r\n"
+    standing = record.standing
+    if standing is not None:
+        limit, remaining, reset = _LIMIT_NAMES
+        lines += (
+            f"{limit}: {standing.limit}\r\n{remaining}: {standing.remaining}\r\n"
+            f"{reset}: {format_reset(standing.reset_s)}\r\n"
+        )
+    for name in _PASSED:
+        if name in passed:
+            lines += f"{name}: {passed[name]}\r\n"
+    return lines
+
+
 def build_event_headers(record: Record, now_s: float) -> dict[str, str]:
     """Of a stream: nothing between us and the caller may hold events back."""
     headers = build_headers(record, now_s, EVENTS)
@@ -68,11 +99,8 @@ def build_error_headers(record: Record, now_s: float, error: GatewayError) -> di
 
 
 def build_limit_headers(standing: Standing) -> dict[str, str]:
-    return {
-        "x-ratelimit-limit-requests": str(standing.limit),
-        "x-ratelimit-remaining-requests": str(standing.remaining),
-        "x-ratelimit-reset-requests": format_reset(standing.reset_s),
-    }
+    values = (str(standing.limit), str(standing.remaining), format_reset(standing.reset_s))
+    return dict(zip(_LIMIT_NAMES, values, strict=True))
 
 
 def format_reset(seconds: float) -> str:

@@ -10,11 +10,12 @@ close in the middle of it would be a reset, which hides our answer.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final, cast
 
+from gateway_runtime.server.express import Express, Ride
 from gateway_runtime.server.front import Front, Incoming
 from gateway_runtime.server.head import Head, read_head
 from gateway_runtime.server.plain import LINGER_S, describe_stall
@@ -40,6 +41,7 @@ class HotListener:
         """hand_over: makes the protocol that takes a connection which is not for us."""
         self.front = front
         self.hand_over = hand_over
+        self.express = Express(front)
         self.connections: set[HotConnection] = set()
         self.loop = asyncio.get_running_loop()
         self._dated_s = -1
@@ -86,11 +88,11 @@ class HotConnection(asyncio.Protocol):
         "_drained",
         "_head",
         "_idle_since_s",
+        "_job",
         "_listener",
         "_paused",
         "_record",
         "_rest",
-        "_task",
         "_transport",
         "_whole",
         "begun",
@@ -99,7 +101,8 @@ class HotConnection(asyncio.Protocol):
     def __init__(self, listener: HotListener) -> None:
         self._listener = listener
         self._transport: asyncio.Transport
-        self._task: asyncio.Task[None] | None = None
+        self._job: asyncio.Task[None] | Ride | None = None
+        """Serves the request under way."""
         self._record: Record
         self._body: bytes | bytearray = b""
         self._body_length = 0
@@ -123,9 +126,9 @@ class HotConnection(asyncio.Protocol):
         self._listener.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._closing and self._task is None:
+        if self._closing and self._job is None:
             return  # the rest of a body that nobody wants
-        if self._task is None:
+        if self._job is None:
             self._take(data)
         elif len(self._body) < self._body_length:
             self._take_body(data)
@@ -136,8 +139,7 @@ class HotConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._listener.connections.discard(self)
-        if self._task is not None:
-            self._task.cancel()
+        self._cancel_job()
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -151,15 +153,14 @@ class HotConnection(asyncio.Protocol):
 
     def close_if_idle(self, since_s: float | None = None) -> None:
         """since_s: only when it has been idle from before that."""
-        if self._task is None and (since_s is None or self._idle_since_s < since_s):
+        if self._job is None and (since_s is None or self._idle_since_s < since_s):
             self._transport.close()
 
     def abort(self) -> asyncio.Task[None] | None:
         """The task that comes to its end now."""
-        if self._task is not None:
-            self._task.cancel()
+        self._cancel_job()
         self._transport.abort()
-        return self._task
+        return self._job if isinstance(self._job, asyncio.Task) else None
 
     # -- one request
 
@@ -176,25 +177,54 @@ class HotConnection(asyncio.Protocol):
             return
         self._body_length = length
         end = start + length
-        if len(data) >= end:
-            self._body = data[start:end]
-            self._rest = data[end:]
-        else:
+        if len(data) < end:
             self._body = bytearray(data[start:])
-        self._begin(head.path, head.key)
+            self._begin(head.path, head.key)
+            return
+        self._body = body = data[start:end]
+        self._rest = data[end:]
+        self.begun = False
+        if not self._listener.express.begin(self, head.path, head.key, body):
+            self._begin(head.path, head.key)
 
     def _begin(self, path: str, key: str | None) -> None:
         front = self._listener.front
         self.begun = False
         self._record = front.open_record(path)
-        self._task = self._listener.loop.create_task(
-            self._serve(Incoming("POST", path, key, self._read_body, self._body_length))
-        )
+        incoming = Incoming("POST", path, key, self._read_body, self._body_length)
+        self.go_on(front.serve(incoming, self, self._record))
 
-    async def _serve(self, incoming: Incoming) -> None:
-        await self._listener.front.serve(incoming, self, self._record)
+    async def _serve(self, work: Coroutine[None, None, None]) -> None:
+        await work
+        self.rest()
+
+    def _cancel_job(self) -> None:
+        if isinstance(self._job, asyncio.Task):
+            # A task that is cancelled before its first step never gets to what it would have to end.
+            self._listener.loop.call_soon(self._job.cancel)
+        elif self._job is not None:
+            ride, self._job = self._job, None
+            ride.cancel()
+
+    # -- what `express` asks; see `express.Caller`
+
+    @property
+    def has_unsent(self) -> bool:
+        return self._transport.get_write_buffer_size() > 0
+
+    def occupy(self, ride: Ride, record: Record) -> None:
+        self._job = ride
+        self._record = record
+
+    def go_on(self, work: Coroutine[None, None, None]) -> None:
+        self._job = self._listener.loop.create_task(self._serve(work))
+
+    def answer(self, lines: str, body: bytes) -> None:
+        self._write(self._build_head(200, lines, f"content-length: {len(body)}\r\n") + body)
+
+    def rest(self) -> None:
         loop = self._listener.loop
-        self._task = None
+        self._job = None
         self._idle_since_s = loop.time()
         if self._transport.is_closing():
             return
@@ -208,6 +238,8 @@ class HotConnection(asyncio.Protocol):
             self._take(rest)
         elif self._listener.front.leaving:
             self._transport.close()
+
+    # -- how it goes on otherwise
 
     def _hand_over(self, data: bytes) -> None:
         self._listener.connections.discard(self)
@@ -245,14 +277,14 @@ class HotConnection(asyncio.Protocol):
     # -- its answer; see `reply.Reply`
 
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        head = self._build_head(status, headers, f"content-length: {len(body)}\r\n")
+        head = self._build_head(status, _write_lines(headers), f"content-length: {len(body)}\r\n")
         self._write(head + body)
         if self._paused:
             await self._drain()
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
         self.begun = True
-        self._write(self._build_head(status, headers, "transfer-encoding: chunked\r\n"))
+        self._write(self._build_head(status, _write_lines(headers), "transfer-encoding: chunked\r\n"))
 
     async def write(self, data: bytes) -> None:
         self._write(b"%x\r\n%b\r\n" % (len(data), data))
@@ -267,15 +299,13 @@ class HotConnection(asyncio.Protocol):
         # A caller that reads nothing would keep the unsent bytes, and the connection, for ever.
         self._listener.loop.call_later(LINGER_S, self._transport.abort)
 
-    def _build_head(self, status: int, headers: Mapping[str, str], framing: str) -> bytes:
+    def _build_head(self, status: int, lines: str, framing: str) -> bytes:
         listener = self._listener
         self._record.status = status
         self._record.first_byte_s = listener.loop.time()
-        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
         self._closing = listener.front.leaving or len(self._body) < self._body_length
-        if self._closing:
-            lines.append("connection: close\r\n")
-        return f"{_STATUS_LINES[status]}{''.join(lines)}date: {listener.date()}\r\n{framing}\r\n".encode()
+        close = "connection: close\r\n" if self._closing else ""
+        return f"{_STATUS_LINES[status]}{lines}{close}date: {listener.date()}\r\n{framing}\r\n".encode()
 
     def _write(self, data: bytes) -> None:
         if self._transport.is_closing():
@@ -288,3 +318,7 @@ class HotConnection(asyncio.Protocol):
             await self._drained
         finally:
             self._drained = None
+
+
+def _write_lines(headers: Mapping[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])

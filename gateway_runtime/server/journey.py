@@ -29,7 +29,7 @@ from gateway_runtime.providers.answer import is_error, read_facts
 from gateway_runtime.providers.request_body import RequestBody
 from gateway_runtime.server.attempt import make_attempt
 from gateway_runtime.server.credentials import RefusedCredentials
-from gateway_runtime.server.endpoint import Clock
+from gateway_runtime.server.endpoint import Attempt, Clock
 from gateway_runtime.server.headers import JSON, build_headers
 from gateway_runtime.server.metrics import Metrics
 from gateway_runtime.server.patience import Timekeeper, choose_timeouts
@@ -42,7 +42,7 @@ from gateway_runtime.server.refusal import (
     refuse_without_credential,
     refuse_without_targets,
 )
-from gateway_runtime.server.relay import Call, Ended, PassedAnswer
+from gateway_runtime.server.relay import Call, Ended, PassedAnswer, Sent
 from gateway_runtime.server.reload import Reloader
 from gateway_runtime.server.reply import Reply
 from gateway_runtime.server.state import LiveState
@@ -66,6 +66,15 @@ class Tried(NamedTuple):
 
     choice: Choice
     ended: Ended
+
+
+class Begun(NamedTuple):
+    """How far `express` came with a request that turned out to be no ordinary one."""
+
+    choices: Sequence[Choice]
+    """As they were ordered."""
+    sent: Sent | None
+    """To the first of them; None: it was not."""
 
 
 class Journey:
@@ -94,8 +103,10 @@ class Journey:
         path: str,
         reply: Reply,
         record: Record,
+        *,
+        began_s: float,
     ) -> None:
-        """path: behind the endpoint's URL."""
+        """path: behind the endpoint's URL. began_s: from when on its deadline counts."""
         total_s = route.timeouts.total_s
         self._room = room
         self._live = live
@@ -103,7 +114,7 @@ class Journey:
         self._asked = self._route = route
         self._model = body.model
         self._call = Call(body, path, record, reply, room.transport, room.metrics, room.clock, room.keeper)
-        self._deadline_s = math.inf if total_s is None else room.clock.now() + total_s
+        self._deadline_s = math.inf if total_s is None else began_s + total_s
         self._refused = RefusedCredentials(room.state.refusals)
         self._last: Tried | None = None
         self._outcome: Outcome | None = None
@@ -111,26 +122,28 @@ class Journey:
         self._sent: list[int] = []
         """Slots of the present order that had a copy of the request; a race sends several."""
 
-    async def run(self) -> None:
+    async def run(self, begun: Begun | None = None) -> None:
         """Raises GatewayError, or CallerGone."""
-        if await self._walk():
+        if begun is None:
+            self._room.state.route(self._route).budget.note_request(self._room.clock.now())
+        if await self._walk(begun):
             return
         tried = [self._model]
         while self._fall_back(tried):
+            self._room.state.route(self._route).budget.note_request(self._room.clock.now())
             if await self._walk():
                 return
         if self._last is None:
             raise self._refuse_without_choice()
         await self._answer_after(self._last)
 
-    async def _walk(self) -> bool:
+    async def _walk(self, begun: Begun | None = None) -> bool:
         """All that the present route allows; whether the caller has an answer."""
         room, route = self._room, self._route
         now = room.clock.now
         own = room.state.route(route)
-        own.budget.note_request(now())
         self._outcome = None
-        choices: Sequence[Choice] = ()
+        choices: Sequence[Choice] = () if begun is None else begun.choices
         tried = 0
         while True:
             if not choices:
@@ -139,7 +152,8 @@ class Journey:
             if not choices:
                 return False
             choice = choices[0]
-            last = await self._attempt(choice)
+            last = await self._attempt(choice, None if begun is None else begun.sent)
+            begun = None
             if last is None:
                 choices = choices[1:]  # its circuit has opened a moment ago
                 if not choices:
@@ -205,9 +219,12 @@ class Journey:
             return True
         return self._room.state.availability(choice.endpoint.id) is not Availability.REFUSED
 
-    async def _attempt(self, choice: Choice) -> Tried | None:
+    async def _attempt(self, choice: Choice, sent: Sent | None) -> Tried | None:
         """None: the circuit refuses it now."""
         hedge = self._route.hedge
+        if sent is not None:
+            self._sent.append(choice.slot)
+            return Tried(choice, await self._make(choice, self._call, sent.attempt, sent.credential, sent))
         if hedge is None or self._call.body.stream:
             ended = await self._send(choice, self._call)
             return None if ended is None else Tried(choice, ended)
@@ -223,21 +240,28 @@ class Journey:
         return None if won is None else Tried(*won)
 
     async def _send(self, choice: Choice, call: Call) -> Ended | None:
-        state = self._room.state.endpoint(choice).begin(last_resort=choice.last_resort)
-        if state is None:
+        attempt = self._room.state.endpoint(choice).begin(last_resort=choice.last_resort)
+        if attempt is None:
             return None
         self._sent.append(choice.slot)
-        credential = self._refused.pick(choice.provider)
-        record = call.record
-        record.attempts += 1
-        record.provider = choice.provider
-        if record.trace is not None:
-            self._trace(Why.CHOSEN, choice, self._route.strategy)
+        note_attempt(call.record, choice, self._route)
+        return await self._make(choice, call, attempt, self._refused.pick(choice.provider))
+
+    async def _make(
+        self,
+        choice: Choice,
+        call: Call,
+        attempt: Attempt,
+        credential: Credential | None,
+        sent: Sent | None = None,
+    ) -> Ended:
         timeouts = choose_timeouts(self._route, choice.provider)
-        if record.fallback is not None:
+        if call.record.fallback is not None:
             timeouts = _keep_total(timeouts, self._asked)
         learnt = self._room.state.learnt
-        ended = await make_attempt(call, choice, credential, state, learnt, timeouts, self._deadline_s)
+        ended = await make_attempt(
+            call, choice, credential, attempt, learnt, timeouts, self._deadline_s, sent
+        )
         if ended.outcome is Outcome.CREDENTIAL_REFUSED and not ended.answered:
             self._note_refused(choice, credential, ended)
         return ended
@@ -300,6 +324,14 @@ class Journey:
         trace = self._call.record.trace
         if trace is not None:
             trace.note(why, choice.endpoint.id, detail)
+
+
+def note_attempt(record: Record, choice: Choice, route: Route) -> None:
+    """One begins."""
+    record.attempts += 1
+    record.provider = choice.provider
+    if record.trace is not None:
+        record.trace.note(Why.CHOSEN, choice.endpoint.id, route.strategy)
 
 
 def _keep_total(timeouts: Timeouts, asked: Route) -> Timeouts:

@@ -63,20 +63,25 @@ class Load:
         """length: of the body, if it was told. The bytes that are charged; to be given back to `release`.
         Raises GatewayError.
         """
+        size = self._settings.max_body_bytes if length is None else min(length, self._settings.max_body_bytes)
+        if not self.try_admit(size):
+            raise self._refuse(*self._find_excess())
+        return size
+
+    def try_admit(self, size: int) -> bool:
+        """size: of the body, in bytes. True has charged it, and `release` must follow."""
         settings = self._settings
-        size = settings.max_body_bytes if length is None else min(length, settings.max_body_bytes)
-        late_s = self.lateness.standing_s
-        if late_s > settings.max_lateness_s:
-            raise self._refuse("lateness", f"new requests would wait {late_s * 1000:.0f} ms")
-        if self.requests >= settings.max_requests:
-            raise self._refuse("requests", f"{self.requests} requests are under way")
-        if self.bytes + size > settings.max_request_bytes and self.requests:
-            raise self._refuse("bytes", f"{self.bytes} bytes of requests are under way")
+        if (
+            self.lateness.standing_s > settings.max_lateness_s
+            or self.requests >= settings.max_requests
+            or (self.bytes + size > settings.max_request_bytes and self.requests)
+        ):
+            return False
         if not self.requests:
             self.idle.clear()
         self.requests += 1
         self.bytes += size
-        return size
+        return True
 
     def begin_stream(self) -> None:
         """Raises GatewayError. Each is ended by `end_stream`."""
@@ -95,6 +100,15 @@ class Load:
 
     def close(self) -> None:
         self._timer.cancel()
+
+    def _find_excess(self) -> tuple[str, str]:
+        """Why nothing more is admitted: one of `shed`, and a clause."""
+        late_s = self.lateness.standing_s
+        if late_s > self._settings.max_lateness_s:
+            return "lateness", f"new requests would wait {late_s * 1000:.0f} ms"
+        if self.requests >= self._settings.max_requests:
+            return "requests", f"{self.requests} requests are under way"
+        return "bytes", f"{self.bytes} bytes of requests are under way"
 
     def _refuse(self, what: str, clause: str) -> GatewayError:
         self.shed[what] += 1

@@ -9,7 +9,7 @@ the total counts. A slow reader must not look like a silent provider.
 import asyncio
 import time
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol
 
 from gateway_runtime.contract.table import Provider, Route, RouteTimeouts, Timeouts
 
@@ -30,6 +30,14 @@ def choose_timeouts(route: Route, provider: Provider) -> Timeouts:
     )
 
 
+class Waiting(Protocol):
+    at_s: float
+    """When its patience ends, on the clock of `time.monotonic`."""
+
+    def expire(self) -> None:
+        """Called once, when it has ended."""
+
+
 class Timekeeper:
     """Looks at every attempt that waits, twenty times a second: a timer of its own for each would cost more
     than the rest of the attempt's bookkeeping. Asleep while nobody waits.
@@ -37,15 +45,15 @@ class Timekeeper:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._waiting: set[Patience] = set()
+        self._waiting: set[Waiting] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self, patience: "Patience") -> None:
+    def watch(self, patience: Waiting) -> None:
         self._waiting.add(patience)
         if self._timer is None:
             self._timer = self.loop.call_later(TICK_S, self._look)
 
-    def forget(self, patience: "Patience") -> None:
+    def forget(self, patience: Waiting) -> None:
         self._waiting.discard(patience)
 
     def _look(self) -> None:
@@ -123,11 +131,16 @@ class Patience:
         self.at_s = self._total_at_s
 
     def reason(self) -> str:
-        if self._now() >= self._total_at_s:
-            return f"not finished within {self._timeouts.total_s:g} s"
-        if self._heard:
-            return f"silent for {self._timeouts.idle_s:g} s in the middle of its answer"
-        return f"no first byte within {self._timeouts.first_token_s:g} s"
+        return explain_lateness(self._timeouts, total=self._now() >= self._total_at_s, heard=self._heard)
+
+
+def explain_lateness(timeouts: Timeouts, *, total: bool, heard: bool) -> str:
+    """Which of them was over, in a clause. heard: bytes had come."""
+    if total:
+        return f"not finished within {timeouts.total_s:g} s"
+    if heard:
+        return f"silent for {timeouts.idle_s:g} s in the middle of its answer"
+    return f"no first byte within {timeouts.first_token_s:g} s"
 
 
 _NO_OPINION = RouteTimeouts()

@@ -35,7 +35,13 @@ from gateway_runtime.server.patience import Patience, Timekeeper
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import interrupt_stream
 from gateway_runtime.server.reply import Reply
-from gateway_runtime.upstream.exchange import Transport, UpstreamAnswer, UpstreamFailure, UpstreamRequest
+from gateway_runtime.upstream.exchange import (
+    DiedIdle,
+    Transport,
+    UpstreamAnswer,
+    UpstreamFailure,
+    UpstreamRequest,
+)
 from gateway_runtime.upstream.trust import settings_of
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -76,6 +82,15 @@ class Call(NamedTuple):
     metrics: Metrics
     clock: Clock
     keeper: Timekeeper
+
+
+class Sent(NamedTuple):
+    """A request that went out before there was a Relay for it, and what came back: see `express`."""
+
+    attempt: Attempt
+    credential: Credential | None
+    at_s: float
+    result: UpstreamAnswer | UpstreamFailure
 
 
 class PassedAnswer(NamedTuple):
@@ -141,19 +156,33 @@ class Relay:
         self.sent = False
         """A whole answer has, as far as the caller takes it."""
 
-    async def run(self, request: UpstreamRequest) -> Ended:
+    async def run(self, request: UpstreamRequest, *, again: bool = False) -> Ended:
+        """again: it met a connection that had died idle."""
         call = self._call
-        self._sent_s = call.clock.now()
-        self._waited_s = call.record.waited_s
-        self._waiting = True
+        self._begin_to_wait(call.clock.now())
         tls = settings_of(self._choice.provider)
-        self._answer = answer = await call.transport.send(request, self._patience.expect_first_byte, tls)
+        answer = await call.transport.send(request, self._patience.expect_first_byte, tls, again=again)
+        return await self._judge(answer)
+
+    async def go_on(self, sent: Sent, request: UpstreamRequest) -> Ended:
+        """`sent` is what became of `request`."""
+        if isinstance(sent.result, DiedIdle):
+            return await self.run(request, again=True)
+        self._begin_to_wait(sent.at_s)
+        if isinstance(sent.result, UpstreamFailure):
+            raise sent.result
+        self._patience.expect_more()
+        return await self._judge(sent.result)
+
+    async def _judge(self, answer: UpstreamAnswer) -> Ended:
+        self._answer = answer
         outcome = classify(answer.status)
         self._learn(answer, outcome)
         if answer.headers.get("content-encoding", "identity") != "identity":
             return Ended(Outcome.MALFORMED, "it is compressed, although that was declined")
         if outcome is Outcome.OK:
-            return await (self._relay_stream(answer) if call.body.stream else self._relay_body(answer))
+            streamed = self._call.body.stream
+            return await (self._relay_stream(answer) if streamed else self._relay_body(answer))
         if outcome is Outcome.MALFORMED:
             return Ended(outcome, f"status {answer.status}, which is no answer to a request")
         return await self._judge_refusal(answer, outcome)
@@ -288,6 +317,11 @@ class Relay:
             if size > limit_bytes:
                 raise UpstreamFailure(Outcome.MALFORMED, f"it is longer than {limit_bytes} bytes")
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _begin_to_wait(self, sent_s: float) -> None:
+        self._sent_s = sent_s
+        self._waited_s = self._call.record.waited_s
+        self._waiting = True
 
     def _stop_waiting(self) -> None:
         if self._waiting:

@@ -70,7 +70,10 @@ async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -
         record.standing = taken.standing
         if isinstance(taken, Refused):
             raise refuse_over_limit(tenant, taken)
-        await Journey(room, running.live, tenant, route, body, ask.path, reply, record).run()
+        journey = Journey(
+            room, running.live, tenant, route, body, ask.path, reply, record, began_s=room.clock.now()
+        )
+        await journey.run()
     finally:
         if body.stream:
             ask.load.end_stream()

@@ -46,13 +46,15 @@ class Answer:
         """Names are matched without regard to case; of a name that came twice, the first is found."""
 
     def whole(self) -> bytes | None:
-        """The whole body, when it has come already; asked before anything else is read of it."""
+        """The whole body, when it has come already; asked before anything else is read of it. It stays
+        unread: `next_chunk` gives it too.
+        """
         if self._source is not None or self._failure is not None:
             return None
         parts = self._parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        parts.clear()
-        return body
+        if len(parts) != 1:
+            parts[:] = (b"".join(parts),)
+        return parts[0]
 
     async def next_chunk(self) -> bytes:
         """All that has come by now, in one piece; empty at the end. Raises UpstreamFailure where it breaks

@@ -1,12 +1,12 @@
 """One connection to a provider: a request out, an answer in, the next request.
 
-`pool` keeps it between requests; `transport` calls `exchange`. No task runs here: the event loop calls, and
-the one future of a request is that of its head.
+`pool` keeps it between requests; `transport` calls `exchange`, or `start` where no task is to wait. No task
+runs here: the event loop calls, and the head of the answer, or the failure, is told to one function.
 
     state      what comes        what follows
-    FRESH      exchange          BUSY
+    FRESH      start             BUSY
                anything else     CLOSED, and exchange tells why
-    IDLE       exchange          BUSY
+    IDLE       start             BUSY
                bytes, end        CLOSED: nobody asked
     BUSY       last byte         IDLE when the answer allows it and the request went out whole, else CLOSED
                linger            LINGERING
@@ -16,8 +16,8 @@ the one future of a request is that of its head.
     any        abort             CLOSED
     CLOSED     anything          nothing
 
-The one subtle rule: a request's place in the pool belongs to `exchange` until it returns an answer, then to
-the connection until the answer ends. Only DiedIdle hands it back to the caller, who goes on with it.
+The one subtle rule: a request's place in the pool belongs to the connection from `start` until the answer
+ends. Only DiedIdle hands it back to the caller, who goes on with it.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from typing import Final, Protocol, cast
 
 from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.upstream.answer import Answer
-from gateway_runtime.upstream.exchange import LINGER_S, UpstreamFailure
+from gateway_runtime.upstream.exchange import LINGER_S, DiedIdle, UpstreamFailure
 from gateway_runtime.upstream.failure import describe_error
 from gateway_runtime.upstream.parser import AnswerParser
 
@@ -76,10 +76,8 @@ class Keeper(Protocol):
         """It was idle and is no more."""
 
 
-class DiedIdle(UpstreamFailure):
-    """A connection that had served before was closed before a byte of this answer came: most likely the
-    server closed it as idle while the request was on its way.
-    """
+Tell = Callable[[Answer | UpstreamFailure], bool]
+"""Takes an answer as soon as its head is there, or why there is none. False: nobody wants it any more."""
 
 
 class Connection(asyncio.Protocol):
@@ -92,10 +90,10 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_parser",
         "_reading_paused",
+        "_tell",
         "_transport",
         "_unsent",
         "_used_before",
-        "_waiter",
         "_writing_paused",
         "state",
     )
@@ -106,7 +104,8 @@ class Connection(asyncio.Protocol):
         self._parser = AnswerParser()
         self._transport: asyncio.Transport
         """Set by `connection_made`, before anything else happens."""
-        self._waiter: asyncio.Future[Answer | UpstreamFailure] | None = None
+        self._tell: Tell | None = None
+        """Set while the head of an answer is waited for."""
         self._answer: Answer | None = None
         self._early: UpstreamFailure | None = None
         """Why it was closed before its first request."""
@@ -128,30 +127,42 @@ class Connection(asyncio.Protocol):
         if self._early is not None:
             self._keeper.leave()
             raise self._early
-        waiter = self._waiter = self._loop.create_future()
+        waiter: asyncio.Future[Answer | UpstreamFailure] = self._loop.create_future()
+
+        def tell(result: Answer | UpstreamFailure) -> bool:
+            if waiter.done():
+                return False  # cancelled in this very step
+            waiter.set_result(result)
+            return True
+
         try:
             connected()
-            self.state = State.BUSY
-            self._parser.expect(method)
-            self._write(head, body)
-            result = await waiter
         except BaseException:
-            if self._waiter is waiter:
-                self._waiter = None
-                self.abort()
-            elif not waiter.cancelled() and isinstance(answer := waiter.result(), Answer):
-                answer.close()  # if it is whole already, the connection may carry another request by now
+            self.abort()
             self._keeper.leave()
             raise
+        self.start(method, head, body, tell)
+        try:
+            result = await waiter
+        except BaseException:
+            if self._tell is tell:
+                self.abort()
+            elif not waiter.cancelled():
+                self._give_up(waiter.result())
+            raise
         if isinstance(result, Answer):
-            if self._answer is result:
-                self._holds_place = True
-            else:
-                self._keeper.leave()  # it was whole, or broken, before we came to this line
             return result
-        if not isinstance(result, DiedIdle):
-            self._keeper.leave()
         raise result
+
+    def start(self, method: str, head: bytes, body: bytes | None, tell: Tell) -> None:
+        """Sends. `tell` is called once, by `abort` too. An answer that comes all at once is told when it is
+        whole, and then the connection may carry another request already.
+        """
+        self.state = State.BUSY
+        self._holds_place = True
+        self._tell = tell
+        self._parser.expect(method)
+        self._write(head, body)
 
     # What the answer asks for.
 
@@ -188,8 +199,12 @@ class Connection(asyncio.Protocol):
         if answer is not None:
             answer.wake()
         elif parser.headers is not None:
-            self._answer = Answer(self._loop, self, parser.status, parser.headers, parser.parts)
-            if not self._tell_head(self._answer):
+            answer = self._answer = Answer(self._loop, self, parser.status, parser.headers, parser.parts)
+            if parser.complete:
+                self._finish()
+                self._tell_result(answer)
+                return
+            if not self._tell_result(answer):
                 self.abort()
                 return
         if parser.complete:
@@ -291,11 +306,13 @@ class Connection(asyncio.Protocol):
             self._keeper.discard(self)
         else:
             answer, self._answer = self._answer, None
+            if isinstance(failure, DiedIdle):
+                self._holds_place = False
             self._end_request(before)
             if answer is not None:
                 answer.end(failure)
             elif failure is not None:
-                self._tell_head(failure)
+                self._tell_result(failure)
 
     def _end_request(self, before: State) -> None:
         """Gives back what the request held in the pool. before: BUSY or LINGERING."""
@@ -310,13 +327,23 @@ class Connection(asyncio.Protocol):
             self._holds_place = False
             self._keeper.leave()
 
-    def _tell_head(self, result: Answer | UpstreamFailure) -> bool:
-        """False when `exchange` was cancelled in this very step."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is None or waiter.done():
+    def _tell_result(self, result: Answer | UpstreamFailure) -> bool:
+        """False when nobody wants it any more."""
+        tell, self._tell = self._tell, None
+        if tell is None:
             return False
-        waiter.set_result(result)
-        return True
+        if tell(result):
+            return True
+        if isinstance(result, DiedIdle):
+            self._keeper.leave()
+        return False
+
+    def _give_up(self, result: Answer | UpstreamFailure) -> None:
+        """What was told and will not be looked at."""
+        if isinstance(result, Answer):
+            result.close()  # if it is whole already, the connection may carry another request by now
+        elif isinstance(result, DiedIdle):
+            self._keeper.leave()
 
 
 def describe_end(error: Exception | None, *, begun: bool) -> str:

@@ -32,6 +32,12 @@ class UpstreamFailure(Exception):
         self.reason = reason
 
 
+class DiedIdle(UpstreamFailure):
+    """A connection that had served before was closed before a byte of this answer came: most likely the
+    server closed it as idle while the request was on its way.
+    """
+
+
 class UpstreamRequest(NamedTuple):
     method: str
     url: str
@@ -61,7 +67,9 @@ class UpstreamAnswer(Protocol):
     """Names are matched without regard to case."""
 
     def whole(self) -> bytes | None:
-        """The whole body, when it has come already; asked before anything else is read of it."""
+        """The whole body, when it has come already; asked before anything else is read of it. It stays
+        unread: `next_chunk` gives it too.
+        """
 
     async def next_chunk(self) -> bytes:
         """The next piece of the body as it arrives; empty at its end. Raises UpstreamFailure when it breaks
@@ -77,13 +85,42 @@ class UpstreamAnswer(Protocol):
         """Gives up what was not read. May be called again."""
 
 
+class Exchange(Protocol):
+    """A request under way that nobody awaits."""
+
+    def abort(self) -> None:
+        """Closes its connection. Only before the answer, or the failure, was told; it tells, too."""
+
+
+class Prepared(Protocol):
+    """What is the same in all requests of a kind: where they go, and their headers but for one."""
+
+    def send_at_once(
+        self, request_id: str, body: bytes, tell: Callable[[UpstreamAnswer | UpstreamFailure], bool]
+    ) -> Exchange | None:
+        """Sends, if a connection is at hand; None: nothing was done. request_id: as `x-request-id`.
+
+        `tell` gets the answer as soon as its head is there, whole where it came all at once, or the failure;
+        it returns False when nobody wants that any more.
+        """
+
+
 class Transport(Protocol):
     async def send(
-        self, request: UpstreamRequest, connected: Callable[[], None], tls: TlsSettings = DEFAULT_TLS
+        self,
+        request: UpstreamRequest,
+        connected: Callable[[], None],
+        tls: TlsSettings = DEFAULT_TLS,
+        *,
+        again: bool = False,
     ) -> UpstreamAnswer:
         """Returns when the head of the answer is there. Calls `connected` when a connection is at hand and
-        the request goes out. Raises UpstreamFailure. A cancelled call leaves no connection behind.
+        the request goes out. again: it met a connection that had died idle, so only a new one will do. Raises
+        UpstreamFailure. A cancelled call leaves no connection behind.
         """
+
+    def prepare(self, url: str, headers: Mapping[str, str], tls: TlsSettings = DEFAULT_TLS) -> Prepared:
+        """For POST requests, until the next `retain`. Raises UpstreamFailure for what cannot be sent."""
 
     def retain(self, upstreams: Iterable[Upstream]) -> None:
         """These are all that there are: what left drains, and new limits hold from now on."""

@@ -112,6 +112,14 @@ class Pool:
         self._in_flight += 1
         return True
 
+    def enter_at_once(self) -> Connection | None:
+        """A place and an idle connection, or neither."""
+        if self._queue or not self._idle or not self._has_room():
+            return None
+        self._in_flight += 1
+        self._reused += 1
+        return self._idle.popitem()[0]
+
     async def wait_turn(self, *, may_queue: bool = True) -> None:
         """Waits in the queue for a place. Raises Saturated when the queue is full or the wait is too long."""
         limits = self.limits

@@ -53,6 +53,14 @@ def build_lines(origin: Origin, target: str, proxy_authorization: str | None, *,
 
 def build_head(method: str, lines: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
     """Up to the empty line. Raises UpstreamFailure for what HTTP forbids."""
+    opening = build_opening(method, lines, headers)
+    if body is not None:
+        return b"%bcontent-length: %d\r\n\r\n" % (opening, len(body))
+    return opening + (b"content-length: 0\r\n\r\n" if method in _WITH_BODY else b"\r\n")
+
+
+def build_opening(method: str, lines: str, headers: Mapping[str, str]) -> bytes:
+    """All of a head but its length. Raises UpstreamFailure for what HTTP forbids."""
     _check_method(method)
     for name in headers:
         _check_name(name)
@@ -60,12 +68,8 @@ def build_head(method: str, lines: str, headers: Mapping[str, str], body: bytes 
         name = next(name for name, value in headers.items() if _FORBIDDEN.search(value))
         raise _unfit(f'the value of its header "{name}" has a line break or another control character')
     fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    if body is not None:
-        fields += f"content-length: {len(body)}\r\n"
-    elif method in _WITH_BODY:
-        fields += "content-length: 0\r\n"
     try:
-        return f"{method}{lines}{fields}\r\n".encode()
+        return f"{method}{lines}{fields}".encode()
     except UnicodeEncodeError as error:
         raise _unfit("a header has half of a surrogate pair") from error
 

@@ -12,16 +12,17 @@ looks the same, and then it meets the request twice; but a provider that hangs u
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from gateway_runtime.contract.table import UpstreamLimits
 from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.upstream.answer import Answer
-from gateway_runtime.upstream.connection import DiedIdle
+from gateway_runtime.upstream.connection import Connection
 from gateway_runtime.upstream.dial import Dialer, Way
 from gateway_runtime.upstream.endpoint import DEFAULT_LIMITS, Upstream
 from gateway_runtime.upstream.exchange import (
     IDLE_CONNECTION_S,
+    DiedIdle,
     PoolStatistics,
     UpstreamFailure,
     UpstreamRequest,
@@ -29,7 +30,7 @@ from gateway_runtime.upstream.exchange import (
 from gateway_runtime.upstream.origin import MalformedUrl, parse_url
 from gateway_runtime.upstream.pool import Pool, choose_strictest
 from gateway_runtime.upstream.proxy import Proxies
-from gateway_runtime.upstream.request import build_head, build_lines
+from gateway_runtime.upstream.request import build_head, build_lines, build_opening
 from gateway_runtime.upstream.resolver import Resolver
 from gateway_runtime.upstream.trust import DEFAULT_TLS, TlsSettings
 
@@ -61,11 +62,16 @@ class PooledTransport:
         self._closed = False
 
     async def send(
-        self, request: UpstreamRequest, connected: Callable[[], None], tls: TlsSettings = DEFAULT_TLS
+        self,
+        request: UpstreamRequest,
+        connected: Callable[[], None],
+        tls: TlsSettings = DEFAULT_TLS,
+        *,
+        again: bool = False,
     ) -> Answer:
         """Returns when the head of the answer is there. Calls `connected` when a connection is at hand and
-        the request goes out, a second time when it goes out again. Raises UpstreamFailure. A cancelled call
-        leaves no connection behind.
+        the request goes out, a second time when it goes out again. again: it went out before, on a connection
+        that had died idle. Raises UpstreamFailure. A cancelled call leaves no connection behind.
         """
         if self._closed:
             raise UpstreamFailure(Outcome.CANCELLED, "the gateway stops")
@@ -74,7 +80,7 @@ class PooledTransport:
         head = build_head(request.method, lines, request.headers, request.body)
         if not pool.try_enter():
             await pool.wait_turn(may_queue=request.may_queue)
-        connection = pool.take_idle()
+        connection = None if again else pool.take_idle()
         if connection is not None:
             try:
                 return await connection.exchange(request.method, head, request.body, connected)
@@ -82,6 +88,14 @@ class PooledTransport:
                 pass  # the place in the pool is still ours
         connection = await pool.dial(request.connect_s)
         return await connection.exchange(request.method, head, request.body, connected)
+
+    def prepare(
+        self, url: str, headers: Mapping[str, str], tls: TlsSettings = DEFAULT_TLS
+    ) -> "PreparedRequest":
+        """For POST requests, until the next `retain`. Raises UpstreamFailure for what cannot be sent."""
+        known = self._known.get((url, tls.identity))
+        pool, lines = self._find(url, tls) if known is None else known
+        return PreparedRequest(pool, build_opening("POST", lines, headers))
 
     def retain(self, upstreams: Iterable[Upstream]) -> None:
         """These are all that there are. What left loses its idle connections now and the others as they
@@ -150,3 +164,23 @@ class PooledTransport:
         )
         self._known[url, tls.identity] = pool, lines
         return pool, lines
+
+
+class PreparedRequest:
+    """See `exchange.Prepared`."""
+
+    __slots__ = ("_opening", "_pool")
+
+    def __init__(self, pool: Pool, opening: bytes) -> None:
+        self._pool = pool
+        self._opening = opening
+
+    def send_at_once(
+        self, request_id: str, body: bytes, tell: Callable[[Answer | UpstreamFailure], bool]
+    ) -> Connection | None:
+        """See `exchange.Prepared`. request_id: in ASCII, one of our own."""
+        connection = self._pool.enter_at_once()
+        if connection is not None:
+            fields = b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (request_id.encode(), len(body))
+            connection.start("POST", self._opening + fields, body, tell)
+        return connection

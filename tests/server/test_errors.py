@@ -333,7 +333,12 @@ class BrokenTransport(PooledTransport):
     """An engine with a bug, in a frame that knows a provider's key."""
 
     async def send(
-        self, request: UpstreamRequest, connected: Callable[[], None], tls: TlsSettings = DEFAULT_TLS
+        self,
+        request: UpstreamRequest,
+        connected: Callable[[], None],
+        tls: TlsSettings = DEFAULT_TLS,
+        *,
+        again: bool = False,
     ) -> UpstreamAnswer:
         assert UPSTREAM_KEY in request.headers["authorization"]
         raise AttributeError("a bug")

@@ -51,10 +51,15 @@ class CountingTransport(PooledTransport):
     """Requests without an answer."""
 
     async def send(
-        self, request: UpstreamRequest, connected: Callable[[], None], tls: TlsSettings = DEFAULT_TLS
+        self,
+        request: UpstreamRequest,
+        connected: Callable[[], None],
+        tls: TlsSettings = DEFAULT_TLS,
+        *,
+        again: bool = False,
     ) -> Answer:
         try:
-            return await super().send(request, connected, tls)
+            return await super().send(request, connected, tls, again=again)
         except UpstreamFailure:
             self.failed += 1
             raise

@@ -126,7 +126,7 @@ async def test_whoever_leaves_in_the_step_in_which_bytes_come_leaves_no_place_ta
         sending.cancel()
     await asyncio.wait([sending])
 
-    kept = received == HEAD + b"{}" and not cancelled_first
+    kept = received == HEAD + b"{}"  # a whole answer leaves a connection that is as good as before
     assert sending.cancelled()
     assert (wire.busy, wire.aborted) == (0, not kept)
     assert wire.connection.state is (State.IDLE if kept else State.CLOSED)
@@ -156,4 +156,4 @@ async def test_a_body_that_has_come_whole_can_be_had_without_waiting() -> None:
     early = answer.whole()
     wire.connection.data_received(b"}")
 
-    assert (early, answer.whole(), await answer.next_chunk()) == (None, b"{}", b"")
+    assert (early, answer.whole(), await answer.next_chunk()) == (None, b"{}", b"{}")
