@@ -1,0 +1,359 @@
+"""The ordinary request without a task: decided at once, sent at once, answered when the answer comes.
+
+    begin -> send -> (the provider answers) -> judge -> answer
+     |        |                                 |
+     |        '- no connection is at hand       '- anything but one whole, good answer: a task goes on with
+     '- not ordinary: nothing has happened         what was `Begun` (see `journey`)
+
+`hot` asks `begin` for each request whose body has come. Ordinary is a completion or embedding that is no
+stream, on a route that does not hedge, while no provider's limit and no refused credential is to be minded. A
+task, its coroutines and its future cost as much as all decisions about a request together, so that this way
+serves twice as many. It decides nothing by itself: the same functions of `engine` are asked as in `request`
+and `journey`, and whatever does not end well is left to them.
+
+The one subtle rule: up to the taking of limits, False means that nothing has happened; behind that point the
+request is ours to end, exactly once: in `_close`, or in the task that goes on.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Final, Protocol
+
+from gateway_runtime.contract.errors import GatewayError
+from gateway_runtime.contract.ids import TenantId
+from gateway_runtime.contract.table import Route, Tenant
+from gateway_runtime.engine.balance import Choice, order_choices
+from gateway_runtime.engine.learnt import LimitKey, read_wait
+from gateway_runtime.engine.limits import Refused, take_all
+from gateway_runtime.engine.retry import Outcome
+from gateway_runtime.providers import openai
+from gateway_runtime.providers.answer import read_answer
+from gateway_runtime.providers.request_body import RequestBody, read_body
+from gateway_runtime.server.endpoint import Attempt
+from gateway_runtime.server.front import CALLER_LEFT, COMPLETION_PATHS, Front, FrontReply
+from gateway_runtime.server.headers import build_fixed_lines, build_varying_lines
+from gateway_runtime.server.journey import Begun, Journey, note_attempt
+from gateway_runtime.server.patience import choose_timeouts, explain_lateness
+from gateway_runtime.server.record import Record
+from gateway_runtime.server.relay import Sent
+from gateway_runtime.server.reload import Running
+from gateway_runtime.server.reply import CallerGone
+from gateway_runtime.server.state import RouteState
+from gateway_runtime.upstream.exchange import DiedIdle, Exchange, Prepared, UpstreamAnswer, UpstreamFailure
+from gateway_runtime.upstream.trust import settings_of
+
+LARGEST_BYTES: Final = 32 * 1024
+"""Of an answer. A caller's socket takes so much at once; a larger one may have to wait for it, under a
+deadline.
+"""
+_LANES_KEPT: Final = 1024
+"""Model names may come from callers, where a route has a pattern."""
+
+
+class Caller(FrontReply, Protocol):
+    """The connection that a request came on."""
+
+    @property
+    def has_unsent(self) -> bool:
+        """It has not taken all of its last answer."""
+
+    def occupy(self, ride: "Ride", record: Record) -> None:
+        """Its request is under way; `ride` is cancelled when the caller leaves."""
+
+    def go_on(self, work: Coroutine[None, None, None]) -> None:
+        """The same request, in a task. What was begun is begun for certain."""
+
+    def answer(self, lines: str, body: bytes) -> None:
+        """Status 200. lines: of the head, without those of HTTP itself. Raises CallerGone."""
+
+    def rest(self) -> None:
+        """The request is over."""
+
+
+class Express:
+    """Of one front."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self._running: Running | None = None
+        self._lanes: dict[tuple[TenantId, str, str], Lane] = {}
+
+    def begin(self, caller: Caller, path: str, key: str | None, data: bytes) -> bool:
+        """False: it is not ordinary, and nothing has happened. data: the whole body."""
+        front = self._front
+        room = front.room
+        running = room.reloader.running
+        state = room.state
+        if (
+            running is None
+            or front.draining
+            or front.settings.debug_headers
+            or state.refusals.any
+            or not state.learnt.are_idle(room.clock.now())
+        ):
+            return False
+        try:
+            body = read_body(data)
+        except GatewayError:
+            return False
+        tenant = running.live.authenticate(None if key is None else running.hash_key(key))
+        if body.stream or tenant is None:
+            return False
+        lane = self._find_lane(running, tenant, body.model, path)
+        size = len(data)
+        if lane is None or not front.load.try_admit(size):
+            return False
+        record = front.open_record(path)
+        taken = take_all(state.limits_of(tenant), record.started_s)
+        if isinstance(taken, Refused):
+            front.load.release(size)
+            return False
+        record.standing = taken.standing
+        record.tenant = tenant
+        record.model = body.model
+        record.route = lane.route
+        ride = Ride(front, lane, caller, record, body, size)
+        caller.occupy(ride, record)
+        ride.run(ride.start)
+        return True
+
+    def _find_lane(self, running: Running, tenant: Tenant, model: str, path: str) -> "Lane | None":
+        if running is not self._running:
+            self._running = running
+            self._lanes.clear()
+        key = (tenant.id, model, path)
+        lane = self._lanes.get(key)
+        if lane is None:
+            route = running.live.match_route(tenant, model)
+            if route is None or route.hedge is not None:
+                return None
+            if len(self._lanes) >= _LANES_KEPT:
+                self._lanes.clear()
+            lane = self._lanes[key] = Lane(self._front, running, tenant, route, path)
+        return lane
+
+
+class Lane:
+    """What is the same in all requests of a tenant for a model, while a table runs."""
+
+    __slots__ = ("_front", "_stops", "own", "path", "route", "running", "tenant")
+
+    def __init__(self, front: Front, running: Running, tenant: Tenant, route: Route, path: str) -> None:
+        self._front = front
+        self._stops: dict[int, Stop] = {}
+        self.running = running
+        self.tenant = tenant
+        self.route = route
+        self.own: RouteState = front.room.state.route(route)
+        self.path = COMPLETION_PATHS[path]
+
+    def stop(self, choice: Choice) -> "Stop":
+        """choice: of the plan for this model."""
+        stop = self._stops.get(choice.slot)
+        if stop is None:
+            stop = self._stops[choice.slot] = Stop(self, choice, self._front)
+        return stop
+
+
+class Stop:
+    """What is the same in all of them that go to one endpoint."""
+
+    __slots__ = ("credential", "endpoint", "key", "lines", "prepared", "provider_id", "timeouts")
+
+    def __init__(self, lane: Lane, choice: Choice, front: Front) -> None:
+        provider = choice.provider
+        self.provider_id = provider.id
+        self.endpoint = front.room.state.endpoint(choice)
+        self.credential = next(iter(provider.credentials), None)
+        self.key = LimitKey(
+            choice.endpoint.id, "" if self.credential is None else self.credential.name, choice.model
+        )
+        self.timeouts = choose_timeouts(lane.route, provider)
+        self.prepared: Prepared | None
+        """None: it cannot be sent."""
+        headers = openai.build_headers(None if self.credential is None else self.credential.value)
+        try:
+            self.prepared = front.room.transport.prepare(
+                choice.endpoint.url + lane.path, headers, settings_of(provider)
+            )
+        except UpstreamFailure:
+            self.prepared = None  # the task meets it again, and tells
+        self.lines = ""
+        """Of the answer's head; made with the first."""
+
+
+class Ride:
+    """One request under way."""
+
+    __slots__ = (
+        "_attempt",
+        "_body",
+        "_caller",
+        "_choices",
+        "_exchange",
+        "_front",
+        "_lane",
+        "_record",
+        "_sent_s",
+        "_size",
+        "_stop",
+        "at_s",
+    )
+
+    def __init__(
+        self, front: Front, lane: Lane, caller: Caller, record: Record, body: RequestBody, size: int
+    ) -> None:
+        """size: as `load` was charged."""
+        self._front = front
+        self._lane = lane
+        self._caller = caller
+        self._record = record
+        self._body = body
+        self._size = size
+        self._attempt: Attempt | None = None
+        self._exchange: Exchange | None = None
+        """While an answer is waited for."""
+
+    def run(self, step: Callable[[], None]) -> None:
+        """A bug in it is answered like any other."""
+        try:
+            step()
+        except Exception as bug:
+            self._give_up()
+            self._go_on(_raise(bug))
+
+    def start(self) -> None:
+        room, lane, record, body = self._front.room, self._lane, self._record, self._body
+        state = room.state
+        lane.own.budget.note_request(record.started_s)
+        self._choices = choices = order_choices(
+            lane.route,
+            body.model,
+            lane.running.live,
+            state.availability,
+            room.draw,
+            view=state.view,
+            rotation=lane.own.rotation,
+            trace=record.trace,
+        )
+        if not choices:
+            self._hand_over(None)
+            return
+        choice = choices[0]
+        self._stop = stop = lane.stop(choice)
+        prepared = stop.prepared
+        attempt = None if prepared is None else stop.endpoint.begin(last_resort=choice.last_resort)
+        if prepared is None or attempt is None:
+            self._hand_over(None)
+            return
+        exchange = prepared.send_at_once(record.request_id, body.build(choice.model), self._hear)
+        if exchange is None:
+            attempt.end(Outcome.CANCELLED, "")
+            self._hand_over(None)
+            return
+        self._attempt = attempt
+        self._exchange = exchange
+        note_attempt(record, choice, lane.route)
+        self._sent_s = sent_s = room.clock.now()
+        self.at_s = min(sent_s + stop.timeouts.first_token_s, sent_s + stop.timeouts.total_s)
+        room.keeper.watch(self)
+
+    def cancel(self) -> None:
+        """The caller has left."""
+        self._front.room.metrics.count_attempt(self._stop.provider_id, Outcome.CANCELLED)
+        self._record.status = CALLER_LEFT
+        self._give_up()
+        self._front.close_record(self._record, self._size)
+
+    def expire(self) -> None:
+        """Called by the keeper."""
+        self._abort()
+        timeouts = self._stop.timeouts
+        total = timeouts.total_s <= timeouts.first_token_s
+        reason = explain_lateness(timeouts, total=total, heard=False)
+        self._hand_over(UpstreamFailure(Outcome.TIMEOUT, reason))
+
+    def _give_up(self) -> None:
+        self._front.room.keeper.forget(self)
+        if self._attempt is not None:
+            self._attempt.end(Outcome.CANCELLED, "")
+        self._abort()
+
+    def _abort(self) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.abort()
+
+    def _hear(self, result: UpstreamAnswer | UpstreamFailure) -> bool:
+        """See `exchange.Prepared`."""
+        if self._exchange is None:
+            return False  # it was we who gave it up
+        self._exchange = None
+        self._front.room.keeper.forget(self)
+        self.run(lambda: self._judge(result))
+        return not isinstance(result, DiedIdle)
+
+    def _judge(self, result: UpstreamAnswer | UpstreamFailure) -> None:
+        if isinstance(result, UpstreamFailure) or result.status != 200:
+            self._hand_over(result)
+            return
+        body = result.whole()
+        found = None if body is None or not self._may_pass(result, body) else read_answer(body)
+        if body is None or found is None or found.fault is not None:
+            self._hand_over(result)
+            return
+        self._record.usage = found.usage
+        self._pass_on(result.headers, body)
+
+    def _may_pass(self, answer: UpstreamAnswer, body: bytes) -> bool:
+        return (
+            len(body) <= LARGEST_BYTES
+            and not self._caller.has_unsent
+            and "content-encoding" not in answer.headers
+        )
+
+    def _pass_on(self, headers: Mapping[str, str], body: bytes) -> None:
+        """headers: the provider's."""
+        room, record, stop, attempt = self._front.room, self._record, self._stop, self._attempt
+        assert attempt is not None
+        now_s = room.clock.now()
+        wait_s = read_wait(headers)
+        if wait_s is not None:
+            room.state.learnt.note(stop.key, wait_s, now_s, sent_s=self._sent_s)
+        record.waited_s = took_s = now_s - self._sent_s
+        attempt.note_first_byte(took_s)
+        attempt.end(Outcome.OK, "")  # whether the caller takes the answer says nothing of the endpoint
+        room.metrics.count_attempt(stop.provider_id, Outcome.OK)
+        if not stop.lines:
+            stop.lines = build_fixed_lines(record)
+        try:
+            self._caller.answer(stop.lines + build_varying_lines(record, now_s, headers), body)
+        except CallerGone:
+            record.status = record.status or CALLER_LEFT
+        self._front.close_record(record, self._size)
+        self._caller.rest()
+
+    def _hand_over(self, result: UpstreamAnswer | UpstreamFailure | None) -> None:
+        """None: nothing was sent."""
+        sent = None
+        if result is not None and self._attempt is not None:
+            sent = Sent(self._attempt, self._stop.credential, self._sent_s, result)
+        lane, record = self._lane, self._record
+        journey = Journey(
+            self._front.room,
+            lane.running.live,
+            lane.tenant,
+            lane.route,
+            self._body,
+            lane.path,
+            self._caller,
+            record,
+            began_s=record.started_s,
+        )
+        self._go_on(journey.run(Begun(self._choices, sent)))
+
+    def _go_on(self, work: Coroutine[None, None, None]) -> None:
+        self._caller.go_on(self._front.see_out(work, self._size, self._caller, self._record))
+
+
+async def _raise(bug: Exception) -> None:
+    raise bug
