@@ -22,13 +22,14 @@ from msgspec import structs
 from gateway_runtime.contract.ids import EndpointId
 from gateway_runtime.contract.table import Route, Strategy
 from gateway_runtime.engine.lookup import LiveTable
-from gateway_runtime.engine.plan import Choice as Choice  # others know these three from here
+from gateway_runtime.engine.plan import Choice as Choice  # others know these from here
 from gateway_runtime.engine.plan import Party, Plan
 from gateway_runtime.engine.rotation import Rotation
 from gateway_runtime.engine.standing import Availability as Availability
 from gateway_runtime.engine.standing import Place, judge_standings, opened_s
 from gateway_runtime.engine.strategy import EndpointView as EndpointView
-from gateway_runtime.engine.strategy import Knowledge, arrange, shuffle
+from gateway_runtime.engine.strategy import Knowledge as Knowledge
+from gateway_runtime.engine.strategy import arrange, shuffle
 from gateway_runtime.engine.trace import Trace
 
 
@@ -54,15 +55,22 @@ def order_choices(
     """
     plan = live.plan(route, model)
     if _are_all_ready(plan, availability) and (limited_s is None or not any(map(limited_s, plan.choices))):
-        if plan.is_fixed:
-            return plan.choices
-        known = Knowledge(draw, view, rotation)
-        order: list[Choice] = []
-        for group in plan.groups:
-            _extend(order, route.strategy, group.weighted, group.idle, known)
-        return order
+        return order_when_ready(route.strategy, plan, Knowledge(draw, view, rotation))
     places, waits = judge_standings(plan, route.panic_percent, availability, limited_s, view, trace)
     return _order_by_place(route.strategy, plan, places, waits, Knowledge(draw, view, rotation))
+
+
+def order_when_ready(strategy: Strategy, plan: Plan, known: Knowledge) -> Sequence[Choice]:
+    """The same for a plan all of whose endpoints are ready, where no limit is known to be used up."""
+    if plan.is_fixed:
+        return plan.choices
+    pair = plan.pair
+    if pair is not None and strategy == "Weighted":  # 0.2 µs instead of 1.2
+        return pair.first if known.draw() * pair.total < pair.weight else pair.second
+    order: list[Choice] = []
+    for group in plan.groups:
+        _extend(order, strategy, group.weighted, group.idle, known)
+    return order
 
 
 def _are_all_ready(plan: Plan, availability: Callable[[EndpointId], Availability]) -> bool:

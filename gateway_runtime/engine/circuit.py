@@ -130,7 +130,7 @@ class Breaker:
         self._requests += 1
         if not self._is_of_present_state(now_s, began_s):
             return
-        slow = self._is_slow(took_s)
+        slow = self._policy.slow_call_percent > 0 and self._is_slow(took_s)
         if self._state == "Closed":
             self._in_a_row = 0
             self._recent.add(now_s)
@@ -187,7 +187,8 @@ class Breaker:
         return f"<Breaker {self._state} since {self.since_s:g} s{why}>"
 
     def _is_of_present_state(self, now_s: float, began_s: float | None) -> bool:
-        self.state(now_s)
+        if self._state == "Open":
+            self.state(now_s)
         return began_s is None or began_s >= self.since_s
 
     def _find_broken_rule(self, now_s: float) -> str | None:

@@ -91,13 +91,13 @@ def take_all(limits: Sequence[RollingLimit], now_s: float) -> Taken | Refused:
     binding: RollingLimit | None = None
     least = 0
     for limit in limits:
-        remaining = limit.amount - limit.used(now_s)
+        remaining = limit.amount - limit._used.total(now_s)
         if remaining <= 0:
             return _refuse(limits, now_s)
         if binding is None or remaining < least:
             binding, least = limit, remaining
     for limit in limits:
-        limit.take(now_s)
+        limit._used.add(now_s)
     return _NOTHING_TAKEN if binding is None else Taken(binding.standing(now_s))
 
 

@@ -5,7 +5,7 @@ which `LiveTable.plan` keeps, so that `balance` draws an order without making a 
 well.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -51,6 +51,17 @@ class Group(msgspec.Struct, frozen=True):
     """How many choices."""
 
 
+class Pair(msgspec.Struct, frozen=True):
+    """The most common plan that leaves something to choose: two targets of one endpoint each. Both orders."""
+
+    weight: int
+    """Of the first."""
+    total: int
+    first: tuple[Choice, Choice]
+    second: tuple[Choice, Choice]
+    """With the second target first."""
+
+
 class Plan(msgspec.Struct, frozen=True):
     groups: tuple[Group, ...]
     """The lowest priority first."""
@@ -58,6 +69,7 @@ class Plan(msgspec.Struct, frozen=True):
     """All of them, in the order in which they stand in the manifest, by priority."""
     is_fixed: bool
     """No group leaves anything to choose: `choices` is the order."""
+    pair: Pair | None = None
 
 
 def build_candidates(
@@ -87,7 +99,16 @@ def build_plan(priorities: Iterable[Iterable[Candidate]], model: str) -> Plan:
                 size=len(choices) - first,
             )
         )
-    return Plan(tuple(groups), tuple(choices), all(group.size == 1 for group in groups))
+    fixed = all(group.size == 1 for group in groups)
+    return Plan(tuple(groups), tuple(choices), fixed, None if fixed else _find_pair(groups))
+
+
+def _find_pair(groups: Sequence[Group]) -> Pair | None:
+    if len(groups) != 1 or groups[0].size != 2 or len(groups[0].weighted) != 2:
+        return None
+    one, other = groups[0].weighted
+    first, second = one.choices[0], other.choices[0]
+    return Pair(one.weight, one.weight + other.weight, (first, second), (second, first))
 
 
 def _build_party(candidate: Candidate, model: str, choices: list[Choice]) -> Party:

@@ -45,6 +45,8 @@ class Outcome(Enum):
     CALLER_ERROR = "caller_error"
     CANCELLED = "cancelled"
 
+    __hash__ = object.__hash__  # Enum's own is Python, and outcomes are counted with each request
+
 
 _FAILURES: Final = frozenset(
     {Outcome.CONNECT_FAILED, Outcome.RESET, Outcome.TIMEOUT, Outcome.SERVER_ERROR, Outcome.MALFORMED}

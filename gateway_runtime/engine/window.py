@@ -26,27 +26,29 @@ class _Slot:
 class RollingCount:
     """`now_s` is a monotonic clock's: it never goes back from one call to the next."""
 
-    __slots__ = ("_slots", "_total", "window_s")
+    __slots__ = ("_newest", "_slots", "_total", "window_s")
 
     def __init__(self, window_s: float) -> None:
         self.window_s = window_s
         self._slots: deque[_Slot] = deque()
+        self._newest: _Slot | None = None
+        """The last of them, at hand: this is called six times for each request."""
         self._total = 0
 
     def add(self, now_s: float) -> None:
-        slots = self._slots
-        if not slots or now_s - slots[-1].first_s >= self.window_s / _SLOTS:
+        slot = self._newest
+        if slot is None or now_s - slot.first_s >= self.window_s / _SLOTS:
             self.total(now_s)  # drops what is over, for a caller that only ever adds
-            slots.append(_Slot(now_s))
-        slot = slots[-1]
+            slot = self._newest = _Slot(now_s)
+            self._slots.append(slot)
         slot.last_s = now_s
         slot.count += 1
         self._total += 1
 
     def total(self, now_s: float) -> int:
         slots = self._slots
-        while slots and slots[0].last_s + self.window_s <= now_s:
-            self._total -= slots.popleft().count
+        if slots and slots[0].last_s + self.window_s <= now_s:
+            self._drop(now_s)
         return self._total
 
     def wait_for_drop(self, now_s: float, drop: int) -> float:
@@ -59,8 +61,17 @@ class RollingCount:
                 return max(0.0, slot.last_s + self.window_s - now_s)
         return self.window_s
 
+    def _drop(self, now_s: float) -> None:
+        """What is over by now."""
+        slots = self._slots
+        while slots and slots[0].last_s + self.window_s <= now_s:
+            self._total -= slots.popleft().count
+        if not slots:
+            self._newest = None
+
     def clear(self) -> None:
         self._slots.clear()
+        self._newest = None
         self._total = 0
 
     def slots(self) -> int:

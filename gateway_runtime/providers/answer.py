@@ -20,7 +20,7 @@ import msgspec
 
 from gateway_runtime.providers.cause import Cause, judge_error
 from gateway_runtime.providers.error import build_openai_error, read_error
-from gateway_runtime.providers.usage import NO_USAGE, Usage, read_usage
+from gateway_runtime.providers.usage import NO_USAGE, Counts, Usage, build_usage, read_usage
 
 _ABSENT: Final = msgspec.Raw(b"null")
 _NO_ERRORS: Final = frozenset({b"false", b'""', b"{}", b"[]"})
@@ -62,6 +62,16 @@ class Facts(msgspec.Struct, gc=False):
 _facts_decoder = msgspec.json.Decoder(Facts)
 
 
+class _Ordinary(msgspec.Struct, gc=False):
+    """A good answer: one decoding tells all."""
+
+    usage: Counts | None = None
+    error: None = None
+
+
+_ordinary_decoder = msgspec.json.Decoder(_Ordinary)
+
+
 class _WordedError(msgspec.Struct):
     class _Error(msgspec.Struct):
         message: str
@@ -74,6 +84,12 @@ _worded_decoder = msgspec.json.Decoder(_WordedError)
 
 def read_answer(body: bytes) -> Answer:
     """body: of a whole answer with status 200."""
+    try:
+        if body.isascii():
+            usage = _ordinary_decoder.decode(body).usage
+            return Answer(None if usage is None else build_usage(usage), None)
+    except (msgspec.DecodeError, RecursionError):
+        pass  # a closer look follows
     found = read_facts(body)
     if found is None:
         return Answer(None, Fault("malformed", "its body is not a JSON object"))

@@ -37,19 +37,21 @@ class _OutputDetails(msgspec.Struct):
     reasoning_tokens: _Count | None = None
 
 
-class _Counts(msgspec.Struct):
+class _Counts(msgspec.Struct, gc=False):
     prompt_tokens: _Count
     completion_tokens: _Count | None = None
 
 
-class _Detailed(_Counts):
+class Counts(_Counts, gc=False):
+    """The member as providers write it."""
+
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
     prompt_cache_hit_tokens: _Count | None = None
     """DeepSeek's word for cached tokens."""
 
 
-_detailed_decoder = msgspec.json.Decoder(_Detailed)
+_detailed_decoder = msgspec.json.Decoder(Counts)
 _counts_decoder = msgspec.json.Decoder(_Counts)
 
 
@@ -61,6 +63,10 @@ def read_usage(usage: msgspec.Raw) -> Usage | None:
         counts = _detailed_decoder.decode(usage)
     except (msgspec.DecodeError, RecursionError):
         return _read_counts(usage)
+    return build_usage(counts)
+
+
+def build_usage(counts: Counts) -> Usage:
     cached = 0 if counts.prompt_tokens_details is None else counts.prompt_tokens_details.cached_tokens
     reasoning = (
         0 if counts.completion_tokens_details is None else counts.completion_tokens_details.reasoning_tokens

@@ -43,6 +43,8 @@ class EndpointState:
         self.id = endpoint_id
         self.health: Health = "Unknown"
         self.health_reason = ""
+        self.ready = True
+        """Its circuit is closed and its probe does not fail: as `availability` says it, without a call."""
         self.latency_ms: float | None = None
         self.clock = clock
         self._on_change = on_change
@@ -83,7 +85,7 @@ class EndpointState:
         """Called by Attempt. began_s: as the breaker wants it."""
         now_s = self.clock.now()
         breaker = self._breaker
-        failed = counts_as_failure(outcome)
+        failed = outcome is not Outcome.OK and counts_as_failure(outcome)
         if outcome is Outcome.CANCELLED or not self._provider.passive_health:
             breaker.abandon(now_s, began_s=began_s)
         elif failed:
@@ -122,6 +124,7 @@ class EndpointState:
         if health != self.health:
             log.info("endpoint health", endpoint=self.id, health=health, before=self.health, reason=reason)
             self.health = health
+            self._note_readiness()
             self._changed_unix_s = self.clock.unix()
             self._on_change(self)
 
@@ -132,8 +135,12 @@ class EndpointState:
             reason = self._breaker.reason
             log.info("circuit", endpoint=self.id, circuit=circuit, before=self._circuit, reason=reason)
             self._circuit = circuit
+            self._note_readiness()
             self._changed_unix_s = self.clock.unix()
             self._on_change(self)
+
+    def _note_readiness(self) -> None:
+        self.ready = self._circuit == "Closed" and self.health != "Unhealthy"
 
     def cools_in_s(self) -> float | None:
         """Seconds until an open circuit lets a trial through; None when it is not open."""
@@ -180,6 +187,12 @@ class Attempt:
         self._endpoint.note_latency(latency_s)
         if self._endpoint.is_on_trial():
             self.end(Outcome.OK, "")
+
+    def succeed(self, took_s: float) -> None:
+        """A whole good answer came at once: the first byte and the end."""
+        self._endpoint.note_latency(took_s)
+        self._first_byte_s = took_s
+        self.end(Outcome.OK, "")
 
     def end(self, outcome: Outcome, reason: str) -> None:
         """The first call counts."""

@@ -15,13 +15,13 @@ The one subtle rule: up to the taking of limits, False means that nothing has ha
 request is ours to end, exactly once: in `_close`, or in the task that goes on.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Final, Protocol
 
 from gateway_runtime.contract.errors import GatewayError
 from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.table import Route, Tenant
-from gateway_runtime.engine.balance import Choice, order_choices
+from gateway_runtime.engine.balance import Choice, Knowledge, order_choices, order_when_ready
 from gateway_runtime.engine.learnt import LimitKey, read_wait
 from gateway_runtime.engine.limits import Refused, take_all
 from gateway_runtime.engine.retry import Outcome
@@ -113,7 +113,7 @@ class Express:
         record.route = lane.route
         ride = Ride(front, lane, caller, record, body, size)
         caller.occupy(ride, record)
-        ride.run(ride.start)
+        ride.start()
         return True
 
     def _find_lane(self, running: Running, tenant: Tenant, model: str, path: str) -> "Lane | None":
@@ -128,23 +128,57 @@ class Express:
                 return None
             if len(self._lanes) >= _LANES_KEPT:
                 self._lanes.clear()
-            lane = self._lanes[key] = Lane(self._front, running, tenant, route, path)
+            lane = self._lanes[key] = Lane(self._front, running, tenant, route, model, path)
         return lane
 
 
 class Lane:
     """What is the same in all requests of a tenant for a model, while a table runs."""
 
-    __slots__ = ("_front", "_stops", "own", "path", "route", "running", "tenant")
+    __slots__ = (
+        "_endpoints",
+        "_front",
+        "_known",
+        "_plan",
+        "_stops",
+        "own",
+        "path",
+        "route",
+        "running",
+        "tenant",
+    )
 
-    def __init__(self, front: Front, running: Running, tenant: Tenant, route: Route, path: str) -> None:
+    def __init__(
+        self, front: Front, running: Running, tenant: Tenant, route: Route, model: str, path: str
+    ) -> None:
         self._front = front
         self._stops: dict[int, Stop] = {}
+        state = front.room.state
+        self._plan = running.live.plan(route, model)
+        self._endpoints = [state.endpoint(choice) for choice in self._plan.choices]
+        self._known = Knowledge(front.room.draw, state.view, state.route(route).rotation)
         self.running = running
         self.tenant = tenant
         self.route = route
         self.own: RouteState = front.room.state.route(route)
         self.path = COMPLETION_PATHS[path]
+
+    def order(self, model: str, record: Record) -> Sequence[Choice]:
+        """Where to try it, best first. Limits that providers told of are not asked: see `Express.begin`."""
+        for endpoint in self._endpoints:
+            if not endpoint.ready:
+                state = self._front.room.state
+                return order_choices(
+                    self.route,
+                    model,
+                    self.running.live,
+                    state.availability,
+                    self._front.room.draw,
+                    view=state.view,
+                    rotation=self.own.rotation,
+                    trace=record.trace,
+                )
+        return order_when_ready(self.route.strategy, self._plan, self._known)
 
     def stop(self, choice: Choice) -> "Stop":
         """choice: of the plan for this model."""
@@ -213,28 +247,16 @@ class Ride:
         self._exchange: Exchange | None = None
         """While an answer is waited for."""
 
-    def run(self, step: Callable[[], None]) -> None:
-        """A bug in it is answered like any other."""
-        try:
-            step()
-        except Exception as bug:
-            self._give_up()
-            self._go_on(_raise(bug))
-
     def start(self) -> None:
+        try:
+            self._send()
+        except Exception as bug:
+            self._tell(bug)
+
+    def _send(self) -> None:
         room, lane, record, body = self._front.room, self._lane, self._record, self._body
-        state = room.state
         lane.own.budget.note_request(record.started_s)
-        self._choices = choices = order_choices(
-            lane.route,
-            body.model,
-            lane.running.live,
-            state.availability,
-            room.draw,
-            view=state.view,
-            rotation=lane.own.rotation,
-            trace=record.trace,
-        )
+        self._choices = choices = lane.order(body.model, record)
         if not choices:
             self._hand_over(None)
             return
@@ -289,8 +311,16 @@ class Ride:
             return False  # it was we who gave it up
         self._exchange = None
         self._front.room.keeper.forget(self)
-        self.run(lambda: self._judge(result))
+        try:
+            self._judge(result)
+        except Exception as bug:
+            self._tell(bug)
         return not isinstance(result, DiedIdle)
+
+    def _tell(self, bug: Exception) -> None:
+        """It is answered like any other bug."""
+        self._give_up()
+        self._go_on(_raise(bug))
 
     def _judge(self, result: UpstreamAnswer | UpstreamFailure) -> None:
         if isinstance(result, UpstreamFailure) or result.status != 200:
@@ -320,8 +350,7 @@ class Ride:
         if wait_s is not None:
             room.state.learnt.note(stop.key, wait_s, now_s, sent_s=self._sent_s)
         record.waited_s = took_s = now_s - self._sent_s
-        attempt.note_first_byte(took_s)
-        attempt.end(Outcome.OK, "")  # whether the caller takes the answer says nothing of the endpoint
+        attempt.succeed(took_s)  # whether the caller takes the answer says nothing of the endpoint
         room.metrics.count_attempt(stop.provider_id, Outcome.OK)
         if not stop.lines:
             stop.lines = build_fixed_lines(record)

@@ -30,14 +30,16 @@ class Answer:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        source: Source,
+        source: Source | None,
         status: int,
         headers: Mapping[str, str],
         parts: list[bytes],
     ) -> None:
-        """parts: the parser's own list, to which pieces are added as they come."""
+        """source: None for an answer that is whole. parts: the parser's own list, to which pieces are added
+        as they come.
+        """
         self._loop = loop
-        self._source: Source | None = source
+        self._source = source
         self._parts = parts
         self._failure: UpstreamFailure | None = None
         self._waiter: asyncio.Future[None] | None = None

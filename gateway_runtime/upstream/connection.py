@@ -199,11 +199,12 @@ class Connection(asyncio.Protocol):
         if answer is not None:
             answer.wake()
         elif parser.headers is not None:
-            answer = self._answer = Answer(self._loop, self, parser.status, parser.headers, parser.parts)
-            if parser.complete:
-                self._finish()
+            if parser.complete and parser.reusable and self._unsent is None:
+                answer = Answer(self._loop, None, parser.status, parser.headers, parser.parts)
+                self._become_idle()
                 self._tell_result(answer)
                 return
+            answer = self._answer = Answer(self._loop, self, parser.status, parser.headers, parser.parts)
             if not self._tell_result(answer):
                 self.abort()
                 return
@@ -268,11 +269,14 @@ class Connection(asyncio.Protocol):
             return
         answer, self._answer = self._answer, None
         assert answer is not None
+        answer.end(None)
+        self._become_idle()
+
+    def _become_idle(self) -> None:
         before, self.state = self.state, State.IDLE
         self._used_before = True
         self._end_request(before)
         self._resume_reading()
-        answer.end(None)
         if not self._keeper.keep(self):
             self._close(None)
 

@@ -12,6 +12,7 @@ The one subtle rule: an answer that is whole stays good when more bytes follow i
 cut; but its connection is never used again, so those bytes are nobody's answer.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 import httptools
@@ -118,7 +119,8 @@ class AnswerParser:
 
     def on_headers_complete(self) -> None:
         fields = self._fields
-        if sum([len(name) + len(value) for name, value in fields]) > MAX_HEADER_BYTES:
+        # What has come so far bounds the head from above.
+        if self._quiet_bytes > MAX_HEADER_BYTES and _measure(fields) > MAX_HEADER_BYTES:
             raise _Unsound(_OVERSIZED)
         # aiohttp decodes so, and writes so: bytes that are not UTF-8 pass through unharmed.
         headers = CIMultiDict([(n.decode(), v.decode("utf-8", "surrogateescape")) for n, v in fields])
@@ -167,6 +169,10 @@ class AnswerParser:
         if self._interims > MAX_INTERIM:
             raise _Unsound(f"it has more than {MAX_INTERIM} interim answers")
         self._interim = True
+
+
+def _measure(fields: Iterable[tuple[bytes, bytes]]) -> int:
+    return sum(len(name) + len(value) for name, value in fields)
 
 
 class _Unsound(Exception):
