@@ -26,11 +26,11 @@ class RefusalMemory:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._until_s: dict[tuple[ProviderId, Credential], float] = {}
+        self._latest_s = float("-inf")
 
-    @property
-    def any(self) -> bool:
-        """Of late; the credentials of all others stand in the order of the manifest."""
-        return bool(self._until_s)
+    def are_idle(self, now_s: float) -> bool:
+        """None was refused of late: credentials stand in the order of the manifest."""
+        return now_s >= self._latest_s
 
     def order(self, provider: Provider) -> Sequence[Credential]:
         """As the manifest has them, those refused a moment ago last."""
@@ -43,7 +43,7 @@ class RefusalMemory:
         key = (provider.id, credential)
         if key not in self._until_s:
             log.warning("credential refused", provider=provider.id, credential=credential.name, status=status)
-        self._until_s[key] = self._now() + REMEMBERED_S
+        self._until_s[key] = self._latest_s = self._now() + REMEMBERED_S
 
     def configure(self, providers: Collection[Provider]) -> None:
         """Forgets what is in no table any more."""

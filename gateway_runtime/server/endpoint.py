@@ -190,9 +190,11 @@ class Attempt:
 
     def succeed(self, took_s: float) -> None:
         """A whole good answer came at once: the first byte and the end."""
-        self._endpoint.note_latency(took_s)
-        self._first_byte_s = took_s
-        self.end(Outcome.OK, "")
+        if not self._ended:
+            self._ended = True
+            self._endpoint.note_latency(took_s)
+            began_s = LAST_RESORT if self._last_resort else self._began_s
+            self._endpoint.end(began_s, Outcome.OK, "", took_s)
 
     def end(self, outcome: Outcome, reason: str) -> None:
         """The first call counts."""

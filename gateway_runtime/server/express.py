@@ -15,7 +15,7 @@ The one subtle rule: up to the taking of limits, False means that nothing has ha
 request is ours to end, exactly once: in `_close`, or in the task that goes on.
 """
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Final, Protocol
 
 from gateway_runtime.contract.errors import GatewayError
@@ -83,14 +83,18 @@ class Express:
         room = front.room
         running = room.reloader.running
         state = room.state
+        now_s = room.clock.now()
         if (
             running is None
             or front.draining
             or front.settings.debug_headers
-            or state.refusals.any
-            or not state.learnt.are_idle(room.clock.now())
+            or not state.refusals.are_idle(now_s)
+            or not state.learnt.are_idle(now_s)
         ):
             return False
+        if running is not self._running:
+            self._running = running
+            self._lanes.clear()
         try:
             body = read_body(data)
         except GatewayError:
@@ -98,15 +102,15 @@ class Express:
         tenant = running.live.authenticate(None if key is None else running.hash_key(key))
         if body.stream or tenant is None:
             return False
-        lane = self._find_lane(running, tenant, body.model, path)
+        lane = self._lanes.get((tenant.id, body.model, path)) or self._find_lane(tenant, body.model, path)
         size = len(data)
         if lane is None or not front.load.try_admit(size):
             return False
-        record = front.open_record(path)
-        taken = take_all(state.limits_of(tenant), record.started_s)
+        taken = take_all(state.limits_of(tenant), now_s)
         if isinstance(taken, Refused):
             front.load.release(size)
             return False
+        record = front.open_record(path, now_s)
         record.standing = taken.standing
         record.tenant = tenant
         record.model = body.model
@@ -116,19 +120,14 @@ class Express:
         ride.start()
         return True
 
-    def _find_lane(self, running: Running, tenant: Tenant, model: str, path: str) -> "Lane | None":
-        if running is not self._running:
-            self._running = running
+    def _find_lane(self, tenant: Tenant, model: str, path: str) -> "Lane | None":
+        running = self._running
+        route = None if running is None else running.live.match_route(tenant, model)
+        if running is None or route is None or route.hedge is not None:
+            return None
+        if len(self._lanes) >= _LANES_KEPT:
             self._lanes.clear()
-        key = (tenant.id, model, path)
-        lane = self._lanes.get(key)
-        if lane is None:
-            route = running.live.match_route(tenant, model)
-            if route is None or route.hedge is not None:
-                return None
-            if len(self._lanes) >= _LANES_KEPT:
-                self._lanes.clear()
-            lane = self._lanes[key] = Lane(self._front, running, tenant, route, model, path)
+        lane = self._lanes[tenant.id, model, path] = Lane(self._front, running, tenant, route, model, path)
         return lane
 
 
@@ -191,7 +190,16 @@ class Lane:
 class Stop:
     """What is the same in all of them that go to one endpoint."""
 
-    __slots__ = ("credential", "endpoint", "key", "lines", "prepared", "provider_id", "timeouts")
+    __slots__ = (
+        "credential",
+        "endpoint",
+        "key",
+        "lines",
+        "patience_s",
+        "prepared",
+        "provider_id",
+        "timeouts",
+    )
 
     def __init__(self, lane: Lane, choice: Choice, front: Front) -> None:
         provider = choice.provider
@@ -202,6 +210,7 @@ class Stop:
             choice.endpoint.id, "" if self.credential is None else self.credential.name, choice.model
         )
         self.timeouts = choose_timeouts(lane.route, provider)
+        self.patience_s = min(self.timeouts.first_token_s, self.timeouts.total_s)
         self.prepared: Prepared | None
         """None: it cannot be sent."""
         headers = openai.build_headers(None if self.credential is None else self.credential.value)
@@ -276,7 +285,7 @@ class Ride:
         self._exchange = exchange
         note_attempt(record, choice, lane.route)
         self._sent_s = sent_s = room.clock.now()
-        self.at_s = min(sent_s + stop.timeouts.first_token_s, sent_s + stop.timeouts.total_s)
+        self.at_s = sent_s + stop.patience_s
         room.keeper.watch(self)
 
     def cancel(self) -> None:
@@ -310,56 +319,56 @@ class Ride:
         if self._exchange is None:
             return False  # it was we who gave it up
         self._exchange = None
-        self._front.room.keeper.forget(self)
+        front = self._front
+        front.room.keeper.forget(self)
         try:
-            self._judge(result)
+            if not self._answer(result):
+                self._hand_over(result)
+                return not isinstance(result, DiedIdle)
+        except CallerGone:
+            self._record.status = self._record.status or CALLER_LEFT
         except Exception as bug:
             self._tell(bug)
-        return not isinstance(result, DiedIdle)
+            return True
+        front.close_record(self._record, self._size)
+        self._caller.rest()
+        return True
 
     def _tell(self, bug: Exception) -> None:
         """It is answered like any other bug."""
         self._give_up()
         self._go_on(_raise(bug))
 
-    def _judge(self, result: UpstreamAnswer | UpstreamFailure) -> None:
+    def _answer(self, result: UpstreamAnswer | UpstreamFailure) -> bool:
+        """False: it is not one whole, good answer. Raises CallerGone."""
         if isinstance(result, UpstreamFailure) or result.status != 200:
-            self._hand_over(result)
-            return
+            return False
         body = result.whole()
-        found = None if body is None or not self._may_pass(result, body) else read_answer(body)
-        if body is None or found is None or found.fault is not None:
-            self._hand_over(result)
-            return
-        self._record.usage = found.usage
-        self._pass_on(result.headers, body)
-
-    def _may_pass(self, answer: UpstreamAnswer, body: bytes) -> bool:
-        return (
-            len(body) <= LARGEST_BYTES
-            and not self._caller.has_unsent
-            and "content-encoding" not in answer.headers
-        )
-
-    def _pass_on(self, headers: Mapping[str, str], body: bytes) -> None:
-        """headers: the provider's."""
+        headers = result.headers
+        if (
+            body is None
+            or len(body) > LARGEST_BYTES
+            or self._caller.has_unsent
+            or "content-encoding" in headers
+        ):
+            return False
+        found = read_answer(body)
+        if found.fault is not None:
+            return False
         room, record, stop, attempt = self._front.room, self._record, self._stop, self._attempt
         assert attempt is not None
         now_s = room.clock.now()
         wait_s = read_wait(headers)
         if wait_s is not None:
             room.state.learnt.note(stop.key, wait_s, now_s, sent_s=self._sent_s)
+        record.usage = found.usage
         record.waited_s = took_s = now_s - self._sent_s
         attempt.succeed(took_s)  # whether the caller takes the answer says nothing of the endpoint
         room.metrics.count_attempt(stop.provider_id, Outcome.OK)
         if not stop.lines:
             stop.lines = build_fixed_lines(record)
-        try:
-            self._caller.answer(stop.lines + build_varying_lines(record, now_s, headers), body)
-        except CallerGone:
-            record.status = record.status or CALLER_LEFT
-        self._front.close_record(record, self._size)
-        self._caller.rest()
+        self._caller.answer(stop.lines + build_varying_lines(record, now_s, headers), body)
+        return True
 
     def _hand_over(self, result: UpstreamAnswer | UpstreamFailure | None) -> None:
         """None: nothing was sent."""

@@ -131,9 +131,8 @@ class Front:
         self.load.release(size)
         self._finish(record)
 
-    def open_record(self, path: str) -> Record:
-        request_id = f"{self._id_prefix}{next(self._id_numbers):08x}"
-        record = Record(request_id, path, self.room.clock.now())
+    def open_record(self, path: str, now_s: float) -> Record:
+        record = Record(f"{self._id_prefix}{next(self._id_numbers):08x}", path, now_s)
         if self.settings.access_log or self.settings.debug_headers:
             record.trace = Trace(is_shown=self.settings.debug_headers)
         return record

@@ -190,7 +190,7 @@ class HotConnection(asyncio.Protocol):
     def _begin(self, path: str, key: str | None) -> None:
         front = self._listener.front
         self.begun = False
-        self._record = front.open_record(path)
+        self._record = front.open_record(path, front.room.clock.now())
         incoming = Incoming("POST", path, key, self._read_body, self._body_length)
         self.go_on(front.serve(incoming, self, self._record))
 

@@ -57,7 +57,7 @@ class PlainServer(web.Server):
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         front = self._front
-        record = front.open_record(request.path)
+        record = front.open_record(request.path, front.room.clock.now())
         reply = _PlainReply(front, request, record)
         settings = front.settings
         incoming = Incoming(

@@ -57,9 +57,9 @@ async def run_until_signal(server: Server, *, rereads: bool) -> None:
 
 
 def _calm_collector() -> None:
-    """Requests leave no cycles behind, so what the collector looks at is mostly still in use: each look at all
-    of a large table would stop the loop for tens of milliseconds. What is there at the start is never looked
-    at again, the rest seldom.
+    """What lives here is a table and requests under way, and hardly a cycle among them: to look at all of a
+    large table would find nothing and stop the loop for tens of milliseconds. What is there at the start is
+    never looked at again, the rest seldom.
     """
     gc.collect()
     gc.freeze()
