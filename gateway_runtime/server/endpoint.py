@@ -142,6 +142,11 @@ class EndpointState:
     def _note_readiness(self) -> None:
         self.ready = self._circuit == "Closed" and self.health != "Unhealthy"
 
+    def circuit(self) -> Circuit:
+        """As it is now."""
+        self.look()
+        return self._circuit
+
     def cools_in_s(self) -> float | None:
         """Seconds until an open circuit lets a trial through; None when it is not open."""
         now_s = self.clock.now()

@@ -71,6 +71,7 @@ class Gateway:
         self._transport = transport or make_transport()
         self._metrics = Metrics(clock.unix)
         self._metrics.watch_upstream(self._transport.statistics)
+        self._metrics.watch_circuits(self._state.circuits)
         self._reporter = Reporter(self._state, draw)
         self._prober = Prober(self._state, self._transport, draw)
         self._keeper = TableKeeper(settings.state_dir, settings.bootstrap_dir, self._reloader, self._metrics)

@@ -16,7 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from gateway_runtime.contract.errors import ErrorCode
-from gateway_runtime.contract.ids import ProviderId, RouteId
+from gateway_runtime.contract.health import Circuit
+from gateway_runtime.contract.ids import EndpointId, ProviderId, RouteId
 from gateway_runtime.contract.table import FallbackCause, Route
 from gateway_runtime.engine.lookup import matches
 from gateway_runtime.engine.retry import Outcome
@@ -33,6 +34,8 @@ _SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300
 _TOKENS: Final = tuple(4**power for power in range(14))
 _SECONDS_PER_TOKEN: Final = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 """Both as OpenTelemetry's GenAI conventions have them."""
+
+_CIRCUITS: Final[dict[Circuit, int]] = {"Closed": 0, "HalfOpen": 1, "Open": 2}
 
 NO_ROUTE: Final = RouteId("")
 """Requests that ended before a route was found."""
@@ -70,6 +73,7 @@ class Metrics(Collector):
         self._hedges: dict[ProviderId, int] = {}
         self._errors = dict.fromkeys(ErrorCode, 0)
         self._load: Load | None = None
+        self._list_circuits: Callable[[], Iterable[tuple[EndpointId, Circuit]]] = tuple
         self._list_pools: Callable[[], Iterable[PoolStatistics]] = tuple
         registry.register(self)
         self.stream_connected = Gauge(
@@ -93,6 +97,10 @@ class Metrics(Collector):
     def watch_upstream(self, list_pools: Callable[[], Iterable[PoolStatistics]]) -> None:
         """Asked at each scrape."""
         self._list_pools = list_pools
+
+    def watch_circuits(self, list_circuits: Callable[[], Iterable[tuple[EndpointId, Circuit]]]) -> None:
+        """Asked at each scrape."""
+        self._list_circuits = list_circuits
 
     def count_request(self, record: Record, now_s: float) -> None:
         """`record` is over. now_s: on the clock of its times."""
@@ -189,6 +197,7 @@ class Metrics(Collector):
         yield errors
         if self._load is not None:
             yield from _collect_load(self._load)
+        yield _collect_circuits(self._list_circuits())
         yield from _collect_upstream(self._list_pools())
 
     def _collect_routes(self) -> Iterator[Metric]:
@@ -292,6 +301,15 @@ def _collect_load(load: Load) -> Iterator[Metric]:
     yield shed
 
 
+def _collect_circuits(circuits: Iterable[tuple[EndpointId, Circuit]]) -> Metric:
+    family = GaugeMetricFamily(
+        "headgate_circuit_state", "0 closed, 1 half-open, 2 open.", labels=["endpoint"]
+    )
+    for endpoint, circuit in circuits:
+        family.add_metric([endpoint], _CIRCUITS[circuit])
+    return family
+
+
 def _collect_upstream(pools: Iterable[PoolStatistics]) -> Iterator[Metric]:
     """By place, which is the origin of a URL in the table: providers that share it are one there."""
     connections = GaugeMetricFamily(
@@ -299,6 +317,9 @@ def _collect_upstream(pools: Iterable[PoolStatistics]) -> Iterator[Metric]:
     )
     queued = GaugeMetricFamily(
         "headgate_upstream_queue_length", "Requests that wait for a connection.", labels=["place"]
+    )
+    waited = CounterMetricFamily(
+        "headgate_upstream_queue_seconds", "What requests have waited for a connection.", labels=["place"]
     )
     opened = CounterMetricFamily(
         "headgate_upstream_connections_opened", "Connections made to providers.", labels=["place"]
@@ -311,8 +332,9 @@ def _collect_upstream(pools: Iterable[PoolStatistics]) -> Iterator[Metric]:
         connections.add_metric([place, "idle"], idle)
         connections.add_metric([place, "busy"], sum(pool.open for pool in members) - idle)
         queued.add_metric([place], sum(pool.queued for pool in members))
+        waited.add_metric([place], sum(pool.waited_total_s for pool in members))
         opened.add_metric([place], sum(pool.opened_total for pool in members))
-    yield from (connections, queued, opened)
+    yield from (connections, queued, waited, opened)
 
 
 def _group(pairs: Iterable[tuple[str, Served]]) -> dict[str, list[Served]]:

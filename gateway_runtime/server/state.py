@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from gateway_runtime.contract.health import EndpointReport
+from gateway_runtime.contract.health import Circuit, EndpointReport
 from gateway_runtime.contract.ids import EndpointId, RouteId, TenantId
 from gateway_runtime.contract.stream import Share
 from gateway_runtime.contract.table import Route, Tenant
@@ -86,6 +86,10 @@ class LiveState:
     def limits_of(self, tenant: Tenant) -> tuple[RollingLimit, ...]:
         limits = self._limits.get(tenant.id)
         return self._build_limits(tenant, ()) if limits is None else limits
+
+    def circuits(self) -> Sequence[tuple[EndpointId, Circuit]]:
+        """Of all endpoints, as they are now."""
+        return [(endpoint_id, state.circuit()) for endpoint_id, state in self.endpoints.items()]
 
     def reports(self) -> tuple[EndpointReport, ...]:
         return tuple(self.endpoints[endpoint_id].report() for endpoint_id in sorted(self.endpoints))

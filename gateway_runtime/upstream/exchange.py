@@ -59,6 +59,8 @@ class PoolStatistics(NamedTuple):
     queued: int
     opened_total: int
     reused_total: int
+    waited_total_s: float
+    """Of requests in the queue, those that got a place and those that did not."""
 
 
 class UpstreamAnswer(Protocol):

@@ -53,6 +53,7 @@ class Pool:
         self._connections: set[Connection] = set()
         self._opened = 0
         self._reused = 0
+        self._waited_s = 0.0
         self._closing: asyncio.Future[None] | None = None
         self.way = way
         self.limits = limits
@@ -73,6 +74,7 @@ class Pool:
             queued=len(self._queue),
             opened_total=self._opened,
             reused_total=self._reused,
+            waited_total_s=self._waited_s,
         )
 
     def configure(self, limits: UpstreamLimits) -> None:
@@ -132,6 +134,7 @@ class Pool:
         late = Saturated(f"no place became free within {limits.queue_s:g} s")
         timer = self._loop.call_later(limits.queue_s, self._dismiss, waiter, late)
         self._queue.append(waiter)
+        began_s = self._loop.time()
         try:
             failure = await waiter
         except asyncio.CancelledError:
@@ -143,6 +146,7 @@ class Pool:
             raise
         finally:
             timer.cancel()
+            self._waited_s += self._loop.time() - began_s
         if failure is not None:
             raise failure
 

@@ -4,8 +4,8 @@
 value everywhere, and no label has to be parsed: 100,000 lines take a tenth of a second.
 
 Counters and histograms add up, gauges too, unless adding makes no sense: of gauges in seconds (an age, a lag)
-the greatest counts, of a table's version the oldest, of moments of creation the first. Rejected:
-prometheus_client's own multi-process mode, whose every increment writes to a mapped file.
+and of states the greatest counts, of a table's version the oldest, of moments of creation the first.
+Rejected: prometheus_client's own multi-process mode, whose every increment writes to a mapped file.
 """
 
 from collections.abc import Callable, Iterable
@@ -59,7 +59,7 @@ def _choose_rule(name: str, kind: str) -> _Rule:
         return float.__add__
     if name in _OLDEST or name.endswith("_created"):
         return min
-    return max if name.endswith("_seconds") else float.__add__
+    return max if name.endswith(("_seconds", "_state")) else float.__add__
 
 
 def keep_sums(text: str) -> str:

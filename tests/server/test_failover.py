@@ -1,6 +1,7 @@
 """A provider fails and the caller does not notice; or all fail, and the caller learns the truth."""
 
 import asyncio
+import re
 
 import msgspec
 import pytest
@@ -69,6 +70,7 @@ async def test_a_failing_endpoint_opens_its_circuit_and_recovers(
     async with serving(table(*providers, routes=[route(targets=BOTH)])) as rig:
         failing = [(await rig.ask()).status for _ in range(4)]
         opened, asked_while_failing = circuit_of(rig, "chat/openai/e0"), fake.seen.requests
+        metrics = (await rig.look("/metrics")).body.decode()
         fake.script = FakeScript()
         await wait_for_circuit(rig, "chat/openai/e0", "HalfOpen")
         trial = await rig.ask()
@@ -76,6 +78,8 @@ async def test_a_failing_endpoint_opens_its_circuit_and_recovers(
 
     assert failing == [200] * 4
     assert (opened, asked_while_failing) == ("Open", 2)
+    assert 'headgate_circuit_state{endpoint="chat/azure/e0"} 0.0\n' in metrics
+    assert re.search(r'headgate_circuit_state\{endpoint="chat/openai/e0"\} [12]\.0\n', metrics)
     assert trial.headers["x-headgate-provider"] == "chat/openai"
     assert closed == "Closed"
 

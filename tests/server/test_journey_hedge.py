@@ -118,7 +118,7 @@ async def test_a_stream_is_never_sent_twice(fake: FakeProvider, other_fake: Fake
 
 async def test_copies_are_charged_to_the_retry_budget(fake: FakeProvider, other_fake: FakeProvider) -> None:
     """Without a share of the traffic, three a second of the last ten are left."""
-    fake.script = FakeScript(latency_s=0.09)
+    fake.script = FakeScript(latency_s=0.4)
     providers = [provider(fake.url), provider(other_fake.url, name="azure")]
     async with serving(table(*providers, routes=[hedging(budget_percent=0)])) as rig:
         answers = await asyncio.gather(*(rig.ask() for _ in range(40)))

@@ -255,6 +255,7 @@ async def test_connections_are_counted_by_place() -> None:
         f'headgate_upstream_connections{{place="{place}",state="idle"}} 0.0',
         f'headgate_upstream_connections{{place="{place}",state="busy"}} 1.0',
         f'headgate_upstream_queue_length{{place="{place}"}} 0.0',
+        f'headgate_upstream_queue_seconds_total{{place="{place}"}} 0.0',
         f'headgate_upstream_connections_opened_total{{place="{place}"}} 1.0',
     ]
     assert after[:2] == [
@@ -275,7 +276,7 @@ async def test_providers_that_share_a_place_are_one_there(tmp_path: Path) -> Non
 
     place = upstream.url.removesuffix("/v1")
     assert lines[-1] == f'headgate_upstream_connections_opened_total{{place="{place}"}} 2.0'
-    assert len(lines) == 4
+    assert len(lines) == 5
 
 
 async def read_upstream_metrics(rig: Rig) -> list[str]:

@@ -97,6 +97,7 @@ async def test_whoever_waited_too_long_is_turned_away(transport: PooledTransport
 
     assert caught.value.reason == "no place became free within 0.02 s"
     assert (got, only(transport).queued) == (Got(200, b"{}"), 0)
+    assert only(transport).waited_total_s >= 0.019
 
 
 def test_our_own_limits_are_not_the_providers_fault() -> None:

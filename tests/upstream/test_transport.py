@@ -52,6 +52,7 @@ async def test_statistics_tell_of_each_place(transport: PooledTransport) -> None
             queued=0,
             opened_total=1,
             reused_total=1,
+            waited_total_s=0.0,
         ),
     )
 

@@ -13,6 +13,7 @@ def expose(
     in_flight: float = 0,
     lag_s: float = 0,
     sequence: int = 0,
+    circuit: int = 0,
 ) -> str:
     registry = CollectorRegistry()
     requests = Counter("headgate_requests", "Requests.", ["route"], registry=registry)
@@ -24,6 +25,7 @@ def expose(
     Gauge("headgate_requests_in_flight", "Under way.", registry=registry).set(in_flight)
     Gauge("headgate_loop_lag_seconds", "Lag.", registry=registry).set(lag_s)
     Gauge("headgate_table_sequence", "Sequence.", registry=registry).set(sequence)
+    Gauge("headgate_circuit_state", "Circuit.", registry=registry).set(circuit)
     return generate_latest(registry).decode()
 
 
@@ -53,13 +55,17 @@ def test_histograms_add_up_bucket_by_bucket() -> None:
 def test_gauges_add_up_unless_that_makes_no_sense() -> None:
     found = samples(
         join_expositions(
-            [expose(in_flight=2, lag_s=0.1, sequence=7), expose(in_flight=3, lag_s=0.4, sequence=8)]
+            [
+                expose(in_flight=2, lag_s=0.1, sequence=7, circuit=2),
+                expose(in_flight=3, lag_s=0.4, sequence=8, circuit=1),
+            ]
         )
     )
 
     assert found["headgate_requests_in_flight", ()] == 5
     assert found["headgate_loop_lag_seconds", ()] == 0.4
     assert found["headgate_table_sequence", ()] == 7
+    assert found["headgate_circuit_state", ()] == 2
 
 
 def test_creation_is_when_the_first_was_created() -> None:
