@@ -287,7 +287,14 @@ class HotConnection(asyncio.Protocol):
         self._write(self._build_head(status, _write_lines(headers), "transfer-encoding: chunked\r\n"))
 
     async def write(self, data: bytes) -> None:
+        if not self.write_now(data):
+            await self._drain()
+
+    def write_now(self, data: bytes) -> bool:
         self._write(b"%x\r\n%b\r\n" % (len(data), data))
+        return not self._paused
+
+    async def drain(self) -> None:
         if self._paused:
             await self._drain()
 

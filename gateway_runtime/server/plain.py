@@ -105,6 +105,7 @@ class _PlainReply:
         self.response: web.StreamResponse = web.Response(status=CALLER_LEFT)
         """Replaced by the first `send` or `begin`; a caller who left before never sees it."""
         self.begun = False
+        self._held = b""
 
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.response = web.Response(status=status, headers=headers, body=body)
@@ -120,6 +121,14 @@ class _PlainReply:
 
     async def write(self, data: bytes) -> None:
         await self._or_gone(self.response.write(data))
+
+    def write_now(self, data: bytes) -> bool:
+        self._held = data  # aiohttp writes in coroutines alone
+        return False
+
+    async def drain(self) -> None:
+        held, self._held = self._held, b""
+        await self.write(held)
 
     async def end(self) -> None:
         await self._or_gone(self.response.write_eof())

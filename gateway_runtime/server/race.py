@@ -116,6 +116,12 @@ class _FirstReply:
     async def write(self, data: bytes) -> None:
         raise AssertionError("streams are not hedged")
 
+    def write_now(self, data: bytes) -> bool:
+        raise AssertionError("streams are not hedged")
+
+    async def drain(self) -> None:
+        raise AssertionError("streams are not hedged")
+
     async def end(self) -> None:
         raise AssertionError("streams are not hedged")
 

@@ -228,14 +228,37 @@ class Relay:
     async def _relay_stream(self, answer: UpstreamAnswer) -> Ended:
         """A comment is no sign that the first token is near: only a good event ends the wait for it."""
         reader = StreamReader(hide_usage=not self._call.body.wants_usage)
+        held = b""
+        full = False
+
+        def take(chunk: bytes) -> bool:
+            """False: the task has to go on with it."""
+            nonlocal held, full
+            data = reader.feed(chunk)
+            if data and not self.begun:
+                held = data
+                return False
+            if data and not self._call.reply.write_now(data):
+                full = True
+                return False
+            if reader.events:
+                self._patience.expect_more()
+            return not reader.ended
+
         try:
-            while not reader.ended:
+            more = True
+            while more and not reader.ended:
                 if reader.events:
                     self._patience.expect_more()
-                chunk = await answer.next_chunk()
-                data = reader.feed(chunk) if chunk else reader.finish()
-                if data:
-                    await self._write(data)
+                more = await answer.pump(take)
+                if held:
+                    await self._begin(held)
+                    held = b""
+                elif full:
+                    full = False
+                    await self._wait_for_caller()
+            if rest := reader.finish():
+                await self._write(rest)
         finally:
             self._note_stream(reader)
         if reader.fault is not None:
@@ -253,17 +276,27 @@ class Relay:
         return Ended(Outcome.OK, answered=True)
 
     async def _write(self, data: bytes) -> None:
-        self._patience.rest()
         if not self.begun:
-            self._stop_waiting()
-            self._note_first_byte()
-            self.begun = True
-            headers = build_event_headers(self._call.record, self._call.clock.now())
-            if self._answer is not None:
-                headers.update(select_passed(self._answer.headers))
-            await self._call.reply.begin(200, headers)
+            await self._begin(data)
+        elif not self._call.reply.write_now(data):
+            await self._wait_for_caller()
+
+    async def _begin(self, data: bytes) -> None:
+        """The stream, with the first that may go out of it."""
+        self._patience.rest()
+        self._stop_waiting()
+        self._note_first_byte()
+        self.begun = True
+        headers = build_event_headers(self._call.record, self._call.clock.now())
+        if self._answer is not None:
+            headers.update(select_passed(self._answer.headers))
+        await self._call.reply.begin(200, headers)
+        await self._write(data)
+
+    async def _wait_for_caller(self) -> None:
+        self._patience.rest()
         self.waits_for_caller = True
-        await self._call.reply.write(data)
+        await self._call.reply.drain()
         self.waits_for_caller = False
 
     def _end_at(self, fault: Fault, answer: UpstreamAnswer) -> Ended:

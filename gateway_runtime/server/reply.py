@@ -19,6 +19,12 @@ class Reply(Protocol):
 
     async def write(self, data: bytes) -> None: ...
 
+    def write_now(self, data: bytes) -> bool:
+        """The same without waiting. False: nothing more until `drain` is over, or memory grows."""
+
+    async def drain(self) -> None:
+        """Returns when the caller has taken enough of what was written."""
+
     async def end(self) -> None: ...
 
     def cut(self) -> None:

@@ -7,7 +7,7 @@ The one subtle rule: what came before a break is handed out before the break is 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from gateway_runtime.upstream.exchange import UpstreamFailure
@@ -25,7 +25,17 @@ class Source(Protocol):
 
 
 class Answer:
-    __slots__ = ("_failure", "_loop", "_parts", "_source", "_waiter", "headers", "status")
+    __slots__ = (
+        "_failure",
+        "_loop",
+        "_parts",
+        "_pumped",
+        "_source",
+        "_take",
+        "_waiter",
+        "headers",
+        "status",
+    )
 
     def __init__(
         self,
@@ -43,6 +53,9 @@ class Answer:
         self._parts = parts
         self._failure: UpstreamFailure | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._take: Callable[[bytes], bool] | None = None
+        self._pumped: asyncio.Future[bool]
+        """Set with `_take`."""
         self.status = status
         self.headers = headers
         """Names are matched without regard to case; of a name that came twice, the first is found."""
@@ -79,6 +92,17 @@ class Answer:
             self._source.note_taken()
         return chunk
 
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """See `exchange.UpstreamAnswer`."""
+        self._take = take
+        pumped: asyncio.Future[bool] = self._loop.create_future()
+        self._pumped = pumped
+        self._deliver()
+        try:
+            return await pumped
+        finally:
+            self._take = None
+
     def linger(self) -> None:
         """What is left matters to nobody. If it is only the end of the body, and that comes soon, then the
         connection can be used again; otherwise it is closed. Nobody waits for it.
@@ -95,7 +119,9 @@ class Answer:
     # What follows is called by the connection.
 
     def wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._take is not None:
+            self._deliver()
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def end(self, failure: UpstreamFailure | None) -> None:
@@ -103,3 +129,26 @@ class Answer:
         self._source = None
         self._failure = failure
         self.wake()
+
+    def _deliver(self) -> None:
+        """To `take`, until it has enough."""
+        pumped = self._pumped
+        if self._take is None or pumped.done():
+            return  # whoever pumped was cancelled, or has enough and has not come to it yet
+        parts = self._parts
+        if parts:
+            chunk = parts[0] if len(parts) == 1 else b"".join(parts)
+            parts.clear()
+            if self._source is not None:
+                self._source.note_taken()
+            try:
+                if not self._take(chunk):
+                    pumped.set_result(True)
+                    return
+            except Exception as error:
+                pumped.set_exception(error)
+                return
+        if self._failure is not None:
+            pumped.set_exception(self._failure)
+        elif self._source is None:
+            pumped.set_result(False)

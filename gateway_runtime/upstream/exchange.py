@@ -78,6 +78,13 @@ class UpstreamAnswer(Protocol):
         off before.
         """
 
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """Gives `take` each piece in the very step in which it comes, as `next_chunk` would; a task of its
+        own for each costs more than all that is done with it. Until `take` returns False (True is returned
+        then: more may come), or the body has ended (False). Raises UpstreamFailure when it breaks off, and
+        whatever `take` raises.
+        """
+
     def linger(self) -> None:
         """What is left matters to nobody. If it is only the end of the body, and that comes soon, then the
         connection can be used again; otherwise it is closed. Nobody waits for it.
