@@ -21,7 +21,9 @@ import msgspec
 
 from bench.speed.bodies import build_body
 from bench.speed.contestants import HEADGATE
+from bench.speed.environment import Python, prepare_python
 from bench.speed.figures import Results, cpu_us, cpu_us_per_chunk
+from bench.speed.interpreter import describe_interpreter
 from bench.speed.loads import CONNECTIONS, KILOBYTE
 from bench.speed.machine import TooFewCores, describe_noise, find_cores
 from bench.speed.programs import NoGo, Order, build_programs, find_cache
@@ -57,8 +59,9 @@ def main() -> None:
         "--record", action="store_true", help="write the figures of this run to bench/quick.json"
     )
     record = parser.parse_args().record
+    python = prepare_python(say)
     try:
-        now = measure()
+        now = measure(python)
     except (NoGo, TooFewCores, NotMeasured) as error:
         say(f"nothing measured: {error}")
         return
@@ -69,18 +72,19 @@ def main() -> None:
         say(f"recorded in {RECORD.name}")
 
 
-def measure() -> Ratios:
+def measure(python: Python) -> Ratios:
     cores = find_cores()
     os.sched_setaffinity(0, {cores.load})
     if (noise := describe_noise()) is not None:
         say(noise)
+    say(f"both on {describe_interpreter(python.interpreter)}")
     programs = build_programs(find_cache())
     chat = Order(body=build_body(KILOBYTE), seconds=SECONDS, connections=CONNECTIONS)
     stream = Order(
         body=build_body(KILOBYTE, chunks=CHUNKS), seconds=SECONDS, connections=CONNECTIONS, chunks=CHUNKS
     )
     with tempfile.TemporaryDirectory() as folder, programs.start_mock(cores.load, Path(folder)) as upstreams:
-        bench = Bench(programs, cores, Path(folder), upstreams, ROUNDS, SECONDS, say)
+        bench = Bench(programs, cores, python, Path(folder), upstreams, ROUNDS, SECONDS, say)
         return Ratios(
             chat=find_ratio(bench.measure("1 KB", [Shot(n, n, chat) for n in (HEADGATE, BARE)]), cpu_us),
             streams=find_ratio(

@@ -6,7 +6,9 @@
 One core belongs to the gateway that is measured, the other to the upstream and the callers (`bench/go`).
 Every load is run for each peer in turn, round after round, so that what disturbs the machine disturbs all;
 the median counts. The figure that compares is the number of requests per second of CPU that a gateway's
-processes used: it holds also where a gateway was not kept busy to the last.
+processes used: it holds also where a gateway was not kept busy to the last. What is written in Python runs
+on one and the same Python, the system's own where it will do.
 
-    installs -> peers, ours -> process (pinned) -> measure (CPU, memory, the loader's figures) -> report
+    interpreter -> installs, environment -> peers, ours -> process (pinned)
+        -> measure (CPU, memory, the loader's figures) -> report
 """

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from bench.results import write_section
 from bench.speed.contestants import list_contestants
+from bench.speed.environment import Python, prepare_python
 from bench.speed.growth import measure_memory, measure_one_reload, measure_workers
 from bench.speed.installs import install_all
+from bench.speed.interpreter import Interpreter, describe_interpreter
 from bench.speed.loads import (
     Known,
     Load,
@@ -63,14 +65,15 @@ def main() -> None:
     parser.add_argument("--print", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
     if options.setup:
-        sys.exit(1 if install_all(say) else 0)
+        sys.exit(1 if install_all(prepare_python(say).interpreter, say) else 0)
     loads = choose_loads(options.loads, options.requests)
+    python = prepare_python(say)
     try:
-        tables = measure(loads, options.rounds, options.seconds)
+        tables = measure(loads, options.rounds, options.seconds, python)
     except (NoGo, TooFewCores) as error:
         sys.exit(f"speed: {error}")
     lines = [
-        *describe(options.rounds, options.seconds),
+        *describe(options.rounds, options.seconds, python.interpreter),
         *(line for table in tables for line in table.render()),
     ]
     sys.stdout.write("\n".join((*lines, "")))
@@ -87,7 +90,7 @@ def choose_loads(names: Sequence[str] | None, requests: int) -> list[Load]:
     return [load for name, load in loads.items() if name in wanted]
 
 
-def measure(loads: Sequence[Load], rounds: int, seconds: float) -> list[Table]:
+def measure(loads: Sequence[Load], rounds: int, seconds: float, python: Python) -> list[Table]:
     cores = find_cores()
     os.sched_setaffinity(0, {cores.load})
     if (noise := describe_noise()) is not None:
@@ -96,7 +99,7 @@ def measure(loads: Sequence[Load], rounds: int, seconds: float) -> list[Table]:
     tables: list[Table] = []
     known = Known()
     with tempfile.TemporaryDirectory() as folder, programs.start_mock(cores.load, Path(folder)) as upstreams:
-        bench = Bench(programs, cores, Path(folder), upstreams, rounds, seconds, say)
+        bench = Bench(programs, cores, python, Path(folder), upstreams, rounds, seconds, say)
         say(f"{len(loads)} loads, about {sum(estimate_s(load, bench) for load in loads) / 60:.0f} minutes")
         for number, load in enumerate(loads):
             began_s = time.monotonic()
@@ -112,7 +115,7 @@ def estimate_s(load: Load, bench: Bench) -> float:
     return load.shots * (bench.rounds * shot_s + _START_S) + load.once_s
 
 
-def describe(rounds: int, seconds: float) -> list[str]:
+def describe(rounds: int, seconds: float, interpreter: Interpreter) -> list[str]:
     """What is behind the tables."""
     return [
         "One core has the gateway, the other the upstream and the callers; peers in turn, round after round. "
@@ -120,6 +123,8 @@ def describe(rounds: int, seconds: float) -> list[str]:
         "time of the gateway's processes.",
         "",
         *(f"- {peer.name}: {peer.what}" for peer in list_contestants().values()),
+        "",
+        f"Headgate, bare aiohttp, bare copy and LiteLLM proxy run on {describe_interpreter(interpreter)}.",
         "",
     ]
 

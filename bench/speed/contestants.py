@@ -1,7 +1,8 @@
 """Who takes part in a load, started and answering: Headgate in its variants, the peers, the upstream alone.
 
-In: names. Out: `Running` by name, and a reason for each that is absent. Called by `rounds`; each load starts
-its own, so that nobody else's background work is on the core and memory is that of a fresh process.
+In: names, and the Python for those that are written in it. Out: `Running` by name, and a reason for each that
+is absent. Called by `rounds`; each load starts its own, so that nobody else's background work is on the core
+and memory is that of a fresh process.
 """
 
 import urllib.error
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.speed.bodies import build_body
+from bench.speed.environment import Python
 from bench.speed.installs import Missing
 from bench.speed.machine import Cores
 from bench.speed.ours import start_gateway
@@ -60,7 +62,7 @@ def list_contestants() -> dict[str, Peer]:
 
 @contextmanager
 def start_field(
-    names: Sequence[str], upstreams: Sequence[int], cores: Cores, folder: Path
+    names: Sequence[str], upstreams: Sequence[int], cores: Cores, folder: Path, python: Python
 ) -> Iterator[Field]:
     """The upstream alone is always there."""
     contestants = list_contestants()
@@ -70,7 +72,7 @@ def start_field(
             if name == UPSTREAM:
                 continue
             try:
-                started = _start(contestants[name], upstreams, cores, folder)
+                started = _start(contestants[name], upstreams, cores, folder, python)
                 if isinstance(started, Missing):
                     field.absent[name] = started.reason
                     continue
@@ -84,10 +86,12 @@ def start_field(
         yield field
 
 
-def _start(peer: Peer, upstreams: Sequence[int], cores: Cores, folder: Path) -> tuple[Pinned, int] | Missing:
+def _start(
+    peer: Peer, upstreams: Sequence[int], cores: Cores, folder: Path, python: Python
+) -> tuple[Pinned, int] | Missing:
     port = find_free_port()
     where = folder / spell_folder(peer.name)
-    start = peer.start(Place(port, upstreams, where))
+    start = peer.start(Place(port, upstreams, where, python))
     if isinstance(start, Missing):
         return start
     on = tuple(cores) if peer.name == HEADGATE_WORKERS else (cores.gateway,)

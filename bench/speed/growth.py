@@ -25,7 +25,8 @@ EARLY = 10_000
 def measure_one_reload(bench: Bench, _known: Known) -> list[Table]:
     order = Order(body=build_body(KILOBYTE), seconds=2 * bench.seconds, connections=CONNECTIONS, rate=RATE)
     bench.say("reload: starting a gateway with 10,000 routes")
-    reloads = measure_reloads(bench.programs, order, bench.upstreams, bench.cores, bench.folder / "reload")
+    folder = bench.folder / "reload"
+    reloads = measure_reloads(bench.programs, order, bench.upstreams, bench.cores, folder, bench.python)
     median_ms = statistics.median(reloads.loop_ms)
     bench.say(f"reload: {median_ms:.1f} ms of loop time")
     goal = below(20.0, median_ms, "ms")
@@ -67,7 +68,7 @@ def measure_one_reload(bench: Bench, _known: Known) -> list[Table]:
 
 def measure_workers(bench: Bench, _known: Known) -> list[Table]:
     title = "Two workers on two cores"
-    if not has_workers():
+    if not has_workers(bench.python):
         bench.say("2 workers: not yet, `headgate gateway` has no --workers")
         row = (HEADGATE_WORKERS, "not yet: `headgate gateway` has no --workers", *[""] * 5, "", "")
         head = ("", *(column.title for column in THROUGHPUT), "goal", "verdict")
@@ -82,7 +83,7 @@ def measure_workers(bench: Bench, _known: Known) -> list[Table]:
 def measure_memory(requests: int, bench: Bench, _known: Known) -> list[Table]:
     folder = bench.folder / "memory"
     order = partial(Order, body=build_body(KILOBYTE), seconds=3600.0, connections=CONNECTIONS)
-    with start_field([HEADGATE], bench.upstreams, bench.cores, folder) as field:
+    with start_field([HEADGATE], bench.upstreams, bench.cores, folder, bench.python) as field:
         title = "Memory after many requests"
         head = ("", "memory MB", "errors", "goal", "verdict")
         if HEADGATE in field.absent:

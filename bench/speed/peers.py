@@ -1,15 +1,16 @@
 """Who is measured beside Headgate, and how each is started.
 
-In: a port, the mock's ports, a folder. Out: a `Start` for `process.Pinned`, or `Missing` with its reason.
-Called by `field`. All serve `POST /v1/chat/completions` and take any key but LiteLLM, which checks it.
+In: a port, the mock's ports, a folder, a Python. Out: a `Start` for `process.Pinned`, or `Missing` with its
+reason. Called by `field`. All serve `POST /v1/chat/completions` and take any key but LiteLLM, which checks
+it.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.speed import peer_files
+from bench.speed.environment import Python
 from bench.speed.installs import ENVOY, LITELLM, NGINX, SGL_MODEL_GATEWAY, Missing
 from bench.speed.process import HOST, find_free_port
 
@@ -26,11 +27,12 @@ _QUIET_LITELLM = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a peer may work."""
+    """Where a peer may work, and on which Python if it needs one."""
 
     port: int
     upstreams: Sequence[int]
     folder: Path
+    python: Python
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +102,15 @@ def _start_sgl_model_gateway(place: Place) -> Start | Missing:
 
 
 def _start_bare_proxy(place: Place) -> Start:
-    return Start((sys.executable, _HERE / "bare_proxy.py", str(place.port), str(place.upstreams[0])))
+    return Start((place.python.program, _HERE / "bare_proxy.py", str(place.port), str(place.upstreams[0])))
 
 
 def _start_bare_copy(place: Place) -> Start:
-    return Start((sys.executable, _HERE / "bare_copy.py", str(place.port), str(place.upstreams[0])))
+    return Start((place.python.program, _HERE / "bare_copy.py", str(place.port), str(place.upstreams[0])))
 
 
 def _start_litellm(place: Place) -> Start | Missing:
-    program = LITELLM.find()
+    program = LITELLM.on(place.python.interpreter).find()
     if isinstance(program, Missing):
         return program
     config = peer_files.write_litellm(place.folder, place.port, place.upstreams)

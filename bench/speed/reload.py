@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from bench.speed.contestants import MANY_ROUTES
+from bench.speed.environment import Python
 from bench.speed.machine import Cores, read_main_thread_s
 from bench.speed.ours import FIRST_VERSION, load_table, start_gateway
 from bench.speed.peers import Place
@@ -45,15 +46,15 @@ class Reloads(msgspec.Struct, frozen=True):
 
 
 def measure_reloads(
-    programs: Programs, order: Order, upstreams: Sequence[int], cores: Cores, folder: Path
+    programs: Programs, order: Order, upstreams: Sequence[int], cores: Cores, folder: Path, python: Python
 ) -> Reloads:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "token").write_text(TOKEN)
-    return asyncio.run(_measure(programs, order, upstreams, cores, folder))
+    return asyncio.run(_measure(programs, order, upstreams, cores, folder, python))
 
 
 async def _measure(
-    programs: Programs, order: Order, upstreams: Sequence[int], cores: Cores, folder: Path
+    programs: Programs, order: Order, upstreams: Sequence[int], cores: Cores, folder: Path, python: Python
 ) -> Reloads:
     async with operator_end(issue_certificate(folder), TOKEN) as operator:
         dial = (
@@ -64,7 +65,7 @@ async def _measure(
             "--token-file",
             folder / "token",
         )
-        place = Place(find_free_port(), upstreams, folder)
+        place = Place(find_free_port(), upstreams, folder, python)
         options = tuple(map(str, dial))
         start = await asyncio.to_thread(start_gateway, place, routes=MANY_ROUTES, options=options)
         table = await asyncio.to_thread(load_table, folder / "state")

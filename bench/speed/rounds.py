@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.speed.bodies import build_body
 from bench.speed.contestants import Field, Running, start_field
+from bench.speed.environment import Python
 from bench.speed.figures import Results, Sample, cpu_us, per_core
 from bench.speed.machine import Cores, read_cpu_s, read_memory_mb
 from bench.speed.process import spell_folder
@@ -36,6 +37,7 @@ class Bench:
 
     programs: Programs
     cores: Cores
+    python: Python
     folder: Path
     upstreams: tuple[int, ...]
     rounds: int
@@ -45,7 +47,7 @@ class Bench:
     def measure(self, load: str, shots: Sequence[Shot]) -> Results:
         names = list(dict.fromkeys(shot.contestant for shot in shots))
         folder = self.folder / spell_folder(load)
-        with start_field(names, self.upstreams, self.cores, folder) as field:
+        with start_field(names, self.upstreams, self.cores, folder, self.python) as field:
             for name, reason in field.absent.items():
                 self.say(f"{load}: {name} is absent: {reason}")
             return self._run_rounds(load, shots, field)

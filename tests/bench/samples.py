@@ -1,6 +1,9 @@
-"""Samples as the loader would have given them, with the figures that a test is about."""
+"""Samples as the loader would have given them, with the figures that a test is about; and a Python as it
+would speak of itself.
+"""
 
 from bench.speed.figures import Results, Sample
+from bench.speed.interpreter import Interpreter
 from bench.speed.programs import LoadResult, Quantiles
 
 
@@ -34,3 +37,22 @@ def build_sample(
 
 def build_results(absent: dict[str, str] | None = None, **samples: list[Sample]) -> Results:
     return Results({name: tuple(taken) for name, taken in samples.items()}, absent or {})
+
+
+def build_interpreter(
+    *,
+    path: str = "/opt/python/bin/python3",
+    version: str = "3.11.2",
+    prefix: str = "/opt/python",
+    options: str = "'--enable-shared'",
+    makes_environments: bool = True,
+) -> Interpreter:
+    major, minor, _ = version.split(".")
+    return Interpreter(
+        path=path,
+        version=version,
+        release=(int(major), int(minor)),
+        prefix=prefix,
+        options=options,
+        makes_environments=makes_environments,
+    )

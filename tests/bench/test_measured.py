@@ -10,6 +10,7 @@ import pytest
 
 from bench.speed.bodies import build_body
 from bench.speed.contestants import HEADGATE, UPSTREAM
+from bench.speed.environment import find_own
 from bench.speed.machine import Cores, find_tree, read_cpu_s, read_memory_mb
 from bench.speed.programs import SOURCES, LoadFailed, Order, build_programs, find_cache
 from bench.speed.rounds import Bench, Shot
@@ -22,7 +23,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("bench")
     programs = build_programs(find_cache())
     with programs.start_mock(core, folder) as upstreams:
-        yield Bench(programs, Cores(core, core), folder, upstreams, 1, 1.0, lambda _: None)
+        yield Bench(programs, Cores(core, core), find_own(), folder, upstreams, 1, 1.0, lambda _: None)
 
 
 def test_a_gateway_answers_every_request_of_the_loader_and_its_cpu_time_is_seen(bench: Bench) -> None:
