@@ -16,7 +16,7 @@ import msgspec
 from gateway_runtime.engine.window import RollingCount
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """How a caller stands with the limit that binds it: what the x-ratelimit headers say."""
 
     name: str
@@ -27,7 +27,7 @@ class Standing(msgspec.Struct, frozen=True):
     """Seconds until all of the amount is free again, if nothing more is taken."""
 
 
-class Taken(msgspec.Struct, frozen=True):
+class Taken(msgspec.Struct, frozen=True, gc=False):
     standing: Standing | None
     """With the limit that has least left. None: there are no limits."""
 

@@ -83,9 +83,12 @@ class EndpointState:
 
     def end(self, began_s: float, outcome: Outcome, reason: str, took_s: float) -> None:
         """Called by Attempt. began_s: as the breaker wants it."""
+        if outcome is Outcome.OK:
+            self.succeed(began_s, took_s)
+            return
         now_s = self.clock.now()
         breaker = self._breaker
-        failed = outcome is not Outcome.OK and counts_as_failure(outcome)
+        failed = counts_as_failure(outcome)
         if outcome is Outcome.CANCELLED or not self._provider.passive_health:
             breaker.abandon(now_s, began_s=began_s)
         elif failed:
@@ -96,9 +99,20 @@ class EndpointState:
             self._requests.add(now_s)
             if failed:
                 self._failures.add(now_s)
-        if outcome is Outcome.OK:
-            self._ewma.note(now_s, took_s)
         if failed or self._circuit != "Closed" or breaker.is_tripped:
+            self.look()
+
+    def succeed(self, began_s: float, took_s: float) -> None:
+        """As `end` with OK."""
+        now_s = self.clock.now()
+        breaker = self._breaker
+        if self._provider.passive_health:
+            breaker.succeed(now_s, began_s=began_s, took_s=took_s)
+        else:
+            breaker.abandon(now_s, began_s=began_s)
+        self._requests.add(now_s)
+        self._ewma.note(now_s, took_s)
+        if self._circuit != "Closed" or breaker.is_tripped:
             self.look()
 
     def view(self) -> EndpointView:
@@ -199,7 +213,7 @@ class Attempt:
             self._ended = True
             self._endpoint.note_latency(took_s)
             began_s = LAST_RESORT if self._last_resort else self._began_s
-            self._endpoint.end(began_s, Outcome.OK, "", took_s)
+            self._endpoint.succeed(began_s, took_s)
 
     def end(self, outcome: Outcome, reason: str) -> None:
         """The first call counts."""

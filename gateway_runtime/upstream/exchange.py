@@ -66,7 +66,9 @@ class PoolStatistics(NamedTuple):
 class UpstreamAnswer(Protocol):
     status: int
     headers: Mapping[str, str]
-    """Names are matched without regard to case."""
+    """Names are matched without regard to case. Of a plain answer the type, the length, the date and the
+    server are left out: nobody asks for them.
+    """
 
     def whole(self) -> bytes | None:
         """The whole body, when it has come already; asked before anything else is read of it. It stays
