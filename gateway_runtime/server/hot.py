@@ -42,6 +42,8 @@ class HotListener:
         self.front = front
         self.hand_over = hand_over
         self.express = Express(front)
+        self.now = front.room.clock.now
+        """uvloop's own time is that of the loop's last turn, in milliseconds."""
         self.connections: set[HotConnection] = set()
         self.loop = asyncio.get_running_loop()
         self._dated_s = -1
@@ -309,7 +311,7 @@ class HotConnection(asyncio.Protocol):
     def _build_head(self, status: int, lines: str, framing: str) -> bytes:
         listener = self._listener
         self._record.status = status
-        self._record.first_byte_s = listener.loop.time()
+        self._record.first_byte_s = listener.now()
         self._closing = listener.front.leaving or len(self._body) < self._body_length
         close = "connection: close\r\n" if self._closing else ""
         return f"{_STATUS_LINES[status]}{lines}{close}date: {listener.date()}\r\n{framing}\r\n".encode()

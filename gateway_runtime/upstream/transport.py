@@ -180,7 +180,9 @@ class PreparedRequest:
     ) -> Connection | None:
         """See `exchange.Prepared`. request_id: in ASCII, one of our own."""
         connection = self._pool.enter_at_once()
-        if connection is not None:
-            fields = b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (request_id.encode(), len(body))
-            connection.start("POST", self._opening + fields, body, tell)
+        if connection is None:
+            return None
+        fields = (self._opening, request_id.encode(), len(body))
+        head = b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % fields
+        connection.start("POST", head, body, tell)
         return connection

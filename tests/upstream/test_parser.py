@@ -298,3 +298,84 @@ def test_trailers_are_not_headers() -> None:
 
     assert parser.headers is not None
     assert "x-late" not in parser.headers
+
+
+class Llhttp(AnswerParser):
+    """Reads everything with llhttp."""
+
+    def _take_plain(self, data: bytes) -> bool:
+        return False
+
+
+PLAIN = {
+    "what every server writes": OK + b"Date: now\r\nserver: uvicorn\r\ncontent-length: 3\r\n\r\nabc",
+    "with a type and an id": OK
+    + b"Content-Type: a/b; c=d\r\nContent-Length:3\r\nx-request-id: r-1\r\n\r\nabc",
+    "no body": OK + b"content-length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("data", PLAIN.values(), ids=list(PLAIN))
+def test_a_plain_answer_is_read_without_llhttp_and_as_it_would_read_it(data: bytes) -> None:
+    straight, through_llhttp = AnswerParser(), Llhttp()
+    straight.feed(data)
+    through_llhttp.feed(data)
+
+    assert AnswerParser()._take_plain(data)
+    assert straight.headers is not None
+    assert through_llhttp.headers is not None
+    assert straight.headers.get("X-Request-Id") == through_llhttp.headers.get("X-Request-Id")
+    for name in ("status", "parts", "unread_bytes", "framed", "complete", "reusable"):
+        assert getattr(straight, name) == getattr(through_llhttp, name), name
+
+
+LINES = (
+    b"content-length: 3\r\n",
+    b"content-length: 3 \r\n",
+    b"Content-Length:4\r\n",
+    b"CONTENT-LENGTH: 3\r\n",
+    b"content-length: +3\r\n",
+    b"content-length:\r\n",
+    b"content-length: 3, 3\r\n",
+    b"content-length : 3\r\n",
+    b" content-length: 3\r\n",
+    b"x-request-id: one\r\n",
+    b"X-Request-Id: other\r\n",
+    b"connection: close\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"upgrade: h2c\r\n",
+    b"server: b\r\n",
+    b"date: \x00\r\n",
+    b"date: b\n",
+    b"\r\n",
+    b"\r\nabc",
+    b"\r\nabcd",
+)
+
+
+@given(st.lists(st.sampled_from(LINES), min_size=1, max_size=5))
+def test_whatever_comes_the_straight_reading_is_llhttps(lines: list[bytes]) -> None:
+    data = OK + b"".join(lines)
+    straight, through_llhttp = AnswerParser(), Llhttp()
+
+    assert straight.feed(data) == through_llhttp.feed(data)
+    for name in ("status", "parts", "complete", "reusable"):
+        assert getattr(straight, name) == getattr(through_llhttp, name), name
+    if straight.headers is not None and through_llhttp.headers is not None:
+        assert straight.headers.get("x-request-id") == through_llhttp.headers.get("x-request-id")
+
+
+def test_llhttp_reads_what_follows_a_plain_answer() -> None:
+    parser = AnswerParser()
+    parser.feed(PLAIN["no body"])
+    parser.expect("POST")
+    parser.feed(CHUNKED + b"3\r\nabc\r\n0\r\n\r\n")
+
+    assert (parser.complete, parser.reusable, parser.parts) == (True, True, [b"abc"])
+
+
+def test_a_plain_answer_to_head_is_llhttps() -> None:
+    parser = AnswerParser()
+    parser.expect("HEAD")
+
+    assert not parser._take_plain(PLAIN["no body"])
