@@ -21,8 +21,8 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def hash_key(key: str, salt: Secret) -> KeyHash:
-    """The table's look-up key for the API key that a caller sent."""
-    return _seal(hashlib.sha256(key.encode()).digest(), salt)
+    """The table's look-up key for the API key that a caller sent, whatever its bytes."""
+    return _seal(hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest(), salt)
 
 
 def hash_stored_key(stored: str, salt: Secret) -> KeyHash:

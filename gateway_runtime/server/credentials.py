@@ -49,6 +49,7 @@ class RefusalMemory:
         """Forgets what is in no table any more."""
         known = {(provider.id, credential) for provider in providers for credential in provider.credentials}
         self._until_s = {key: until_s for key, until_s in self._until_s.items() if key in known}
+        self._latest_s = max(self._until_s.values(), default=float("-inf"))
 
 
 class RefusedCredentials:

@@ -12,7 +12,7 @@ serves twice as many. It decides nothing by itself: the same functions of `engin
 and `journey`, and whatever does not end well is left to them.
 
 The one subtle rule: up to the taking of limits, False means that nothing has happened; behind that point the
-request is ours to end, exactly once: in `_close`, or in the task that goes on.
+request is ours to end, exactly once: by `close_record`, or in the task that goes on.
 """
 
 from collections.abc import Coroutine, Sequence
@@ -78,7 +78,9 @@ class Express:
         self._lanes: dict[tuple[TenantId, str, str], Lane] = {}
 
     def begin(self, caller: Caller, path: str, key: str | None, data: bytes) -> bool:
-        """False: it is not ordinary, and nothing has happened. data: the whole body."""
+        """False: it is not ordinary, and nothing has happened. data: the whole body. Whatever it raises is a
+        bug before anything was begun.
+        """
         front = self._front
         room = front.room
         running = room.reloader.running
@@ -106,19 +108,33 @@ class Express:
         size = len(data)
         if lane is None or not front.load.try_admit(size):
             return False
-        taken = take_all(state.limits_of(tenant), now_s)
-        if isinstance(taken, Refused):
+        try:
+            ride = self._open_ride(caller, lane, body, size, now_s)
+        except Exception:
+            front.load.release(size)
+            raise
+        if ride is None:
             front.load.release(size)
             return False
-        record = front.open_record(path, now_s)
+        ride.start()
+        return True
+
+    def _open_ride(
+        self, caller: Caller, lane: "Lane", body: RequestBody, size: int, now_s: float
+    ) -> "Ride | None":
+        """None: a limit of the tenant leaves no room."""
+        front = self._front
+        taken = take_all(front.room.state.limits_of(lane.tenant), now_s)
+        if isinstance(taken, Refused):
+            return None
+        record = front.open_record(lane.path, now_s)
         record.standing = taken.standing
-        record.tenant = tenant
+        record.tenant = lane.tenant
         record.model = body.model
         record.route = lane.route
         ride = Ride(front, lane, caller, record, body, size)
         caller.occupy(ride, record)
-        ride.start()
-        return True
+        return ride
 
     def _find_lane(self, tenant: Tenant, model: str, path: str) -> "Lane | None":
         running = self._running
@@ -160,7 +176,7 @@ class Lane:
         self.tenant = tenant
         self.route = route
         self.own: RouteState = front.room.state.route(route)
-        self.path = COMPLETION_PATHS[path]
+        self.path = path
 
     def order(self, model: str, record: Record) -> Sequence[Choice]:
         """Where to try it, best first. Limits that providers told of are not asked: see `Express.begin`."""
@@ -216,7 +232,7 @@ class Stop:
         headers = openai.build_headers(None if self.credential is None else self.credential.value)
         try:
             self.prepared = front.room.transport.prepare(
-                choice.endpoint.url + lane.path, headers, settings_of(provider)
+                choice.endpoint.url + COMPLETION_PATHS[lane.path], headers, settings_of(provider)
             )
         except UpstreamFailure:
             self.prepared = None  # the task meets it again, and tells
@@ -276,12 +292,13 @@ class Ride:
         if prepared is None or attempt is None:
             self._hand_over(None)
             return
+        self._attempt = attempt
         exchange = prepared.send_at_once(record.request_id, body.build(choice.model), self._hear)
         if exchange is None:
             attempt.end(Outcome.CANCELLED, "")
+            self._attempt = None
             self._hand_over(None)
             return
-        self._attempt = attempt
         self._exchange = exchange
         note_attempt(record, choice, lane.route)
         self._sent_s = sent_s = room.clock.now()
@@ -290,7 +307,6 @@ class Ride:
 
     def cancel(self) -> None:
         """The caller has left."""
-        self._front.room.metrics.count_attempt(self._stop.provider_id, Outcome.CANCELLED)
         self._record.status = CALLER_LEFT
         self._give_up()
         self._front.close_record(self._record, self._size)
@@ -299,14 +315,20 @@ class Ride:
         """Called by the keeper."""
         self._abort()
         timeouts = self._stop.timeouts
-        total = timeouts.total_s <= timeouts.first_token_s
-        reason = explain_lateness(timeouts, total=total, heard=False)
-        self._hand_over(UpstreamFailure(Outcome.TIMEOUT, reason))
+        try:
+            total = timeouts.total_s <= timeouts.first_token_s
+            reason = explain_lateness(timeouts, total=total, heard=False)
+            self._hand_over(UpstreamFailure(Outcome.TIMEOUT, reason))
+        except Exception as bug:
+            self._tell(bug)
 
     def _give_up(self) -> None:
-        self._front.room.keeper.forget(self)
-        if self._attempt is not None:
-            self._attempt.end(Outcome.CANCELLED, "")
+        room = self._front.room
+        room.keeper.forget(self)
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.end(Outcome.CANCELLED, "")
+            room.metrics.count_attempt(self._stop.provider_id, Outcome.CANCELLED)
         self._abort()
 
     def _abort(self) -> None:
@@ -329,7 +351,9 @@ class Ride:
             self._record.status = self._record.status or CALLER_LEFT
         except Exception as bug:
             self._tell(bug)
-            return True
+            if not isinstance(result, UpstreamFailure):
+                result.close()
+            return not isinstance(result, DiedIdle)
         front.close_record(self._record, self._size)
         self._caller.rest()
         return True
@@ -365,6 +389,7 @@ class Ride:
         record.waited_s = took_s = now_s - self._sent_s
         attempt.succeed(took_s)  # whether the caller takes the answer says nothing of the endpoint
         room.metrics.count_attempt(stop.provider_id, Outcome.OK)
+        self._attempt = None
         if not stop.lines:
             stop.lines = build_fixed_lines(record)
         self._caller.answer(stop.lines + build_varying_lines(record, now_s, headers), body)
@@ -382,7 +407,7 @@ class Ride:
             lane.tenant,
             lane.route,
             self._body,
-            lane.path,
+            COMPLETION_PATHS[lane.path],
             self._caller,
             record,
             began_s=record.started_s,

@@ -12,6 +12,7 @@ close in the middle of it would be a reset, which hides our answer.
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from typing import Final, cast
 
@@ -186,14 +187,21 @@ class HotConnection(asyncio.Protocol):
         self._body = body = data[start:end]
         self._rest = data[end:]
         self.begun = False
-        if not self._listener.express.begin(self, head.path, head.key, body):
+        try:
+            if self._listener.express.begin(self, head.path, head.key, body):
+                return
+        except Exception as bug:
+            self._begin(head.path, head.key, bug)
+        else:
             self._begin(head.path, head.key)
 
-    def _begin(self, path: str, key: str | None) -> None:
+    def _begin(self, path: str, key: str | None, bug: Exception | None = None) -> None:
+        """bug: to be told instead of an answer."""
         front = self._listener.front
         self.begun = False
         self._record = front.open_record(path, front.room.clock.now())
-        incoming = Incoming("POST", path, key, self._read_body, self._body_length)
+        read = self._read_body if bug is None else partial(_raise, bug)
+        incoming = Incoming("POST", path, key, read, self._body_length)
         self.go_on(front.serve(incoming, self, self._record))
 
     async def _serve(self, work: Coroutine[None, None, None]) -> None:
@@ -222,7 +230,7 @@ class HotConnection(asyncio.Protocol):
         self._job = self._listener.loop.create_task(self._serve(work))
 
     def answer(self, lines: str, body: bytes) -> None:
-        self._write(self._build_head(200, lines, f"content-length: {len(body)}\r\n") + body)
+        self._write_first(self._build_head(200, lines, f"content-length: {len(body)}\r\n") + body, 200)
 
     def rest(self) -> None:
         loop = self._listener.loop
@@ -280,13 +288,14 @@ class HotConnection(asyncio.Protocol):
 
     async def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         head = self._build_head(status, _write_lines(headers), f"content-length: {len(body)}\r\n")
-        self._write(head + body)
+        self._write_first(head + body, status)
         if self._paused:
             await self._drain()
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
         self.begun = True
-        self._write(self._build_head(status, _write_lines(headers), "transfer-encoding: chunked\r\n"))
+        head = self._build_head(status, _write_lines(headers), "transfer-encoding: chunked\r\n")
+        self._write_first(head, status)
 
     async def write(self, data: bytes) -> None:
         if not self.write_now(data):
@@ -310,11 +319,17 @@ class HotConnection(asyncio.Protocol):
 
     def _build_head(self, status: int, lines: str, framing: str) -> bytes:
         listener = self._listener
-        self._record.status = status
-        self._record.first_byte_s = listener.now()
         self._closing = listener.front.leaving or len(self._body) < self._body_length
         close = "connection: close\r\n" if self._closing else ""
-        return f"{_STATUS_LINES[status]}{lines}{close}date: {listener.date()}\r\n{framing}\r\n".encode()
+        return f"{_STATUS_LINES[status]}{lines}{close}date: {listener.date()}\r\n{framing}\r\n".encode(
+            "utf-8", "surrogateescape"
+        )
+
+    def _write_first(self, data: bytes, status: int) -> None:
+        """Of an answer."""
+        self._write(data)
+        self._record.status = status
+        self._record.first_byte_s = self._listener.now()
 
     def _write(self, data: bytes) -> None:
         if self._transport.is_closing():
@@ -327,6 +342,10 @@ class HotConnection(asyncio.Protocol):
             await self._drained
         finally:
             self._drained = None
+
+
+async def _raise(bug: Exception) -> bytes:
+    raise bug
 
 
 def _write_lines(headers: Mapping[str, str]) -> str:

@@ -143,6 +143,8 @@ class Journey:
         now = room.clock.now
         own = room.state.route(route)
         self._outcome = None
+        if begun is not None and not begun.choices:
+            return False
         choices: Sequence[Choice] = () if begun is None else begun.choices
         tried = 0
         while True:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Final, Protocol
 
 from gateway_runtime.contract.table import Provider, Route, RouteTimeouts, Timeouts
+from gateway_runtime.server.log import log_bug
 
 TICK_S: Final = 0.05
 """A deadline is noticed so much late at most; deadlines are seconds."""
@@ -61,7 +62,10 @@ class Timekeeper:
         late = [patience for patience in self._waiting if patience.at_s <= now_s]
         for patience in late:
             self._waiting.discard(patience)
-            patience.expire()
+            try:
+                patience.expire()
+            except Exception:  # all others wait for their deadlines, too
+                log_bug("deadline failed by a bug")
         self._timer = self.loop.call_later(TICK_S, self._look) if self._waiting else None
 
 
@@ -117,9 +121,10 @@ class Patience:
         if self._task is not None:
             self._task.cancel()
 
-    def expect_first_byte(self) -> None:
-        """The request goes out."""
-        self.at_s = min(self._now() + self._timeouts.first_token_s, self._total_at_s)
+    def expect_first_byte(self, sent_s: float | None = None) -> None:
+        """The request goes out, or has at `sent_s`."""
+        began_s = self._now() if sent_s is None else sent_s
+        self.at_s = min(began_s + self._timeouts.first_token_s, self._total_at_s)
 
     def expect_more(self) -> None:
         """Bytes have come before."""

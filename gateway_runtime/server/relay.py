@@ -159,19 +159,20 @@ class Relay:
     async def run(self, request: UpstreamRequest, *, again: bool = False) -> Ended:
         """again: it met a connection that had died idle."""
         call = self._call
-        self._begin_to_wait(call.clock.now())
+        if not again:
+            self._begin_to_wait(call.clock.now())
         tls = settings_of(self._choice.provider)
         answer = await call.transport.send(request, self._patience.expect_first_byte, tls, again=again)
         return await self._judge(answer)
 
     async def go_on(self, sent: Sent, request: UpstreamRequest) -> Ended:
         """`sent` is what became of `request`."""
+        self._begin_to_wait(sent.at_s)
         if isinstance(sent.result, DiedIdle):
             return await self.run(request, again=True)
-        self._begin_to_wait(sent.at_s)
         if isinstance(sent.result, UpstreamFailure):
             raise sent.result
-        self._patience.expect_more()
+        self._patience.expect_first_byte(sent.at_s)
         return await self._judge(sent.result)
 
     async def _judge(self, answer: UpstreamAnswer) -> Ended:

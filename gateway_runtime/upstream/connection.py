@@ -165,8 +165,12 @@ class Connection(asyncio.Protocol):
         self.state = _BUSY
         self._holds_place = True
         self._tell = tell
-        self._parser.expect(method)
-        self._write(head, body)
+        try:
+            self._parser.expect(method)
+            self._write(head, body)
+        except BaseException:
+            self.abort()
+            raise
 
     # What the answer asks for.
 
