@@ -44,6 +44,10 @@ class Parsed(NamedTuple):
     complete: bool
 
 
+LEFT_OUT = {"content-length", "content-type", "date", "server"}
+"""Of a plain answer in one piece."""
+
+
 def parse(pieces: list[bytes], method: str) -> Parsed:
     """As `connection` does it: nothing is fed after a problem or the end."""
     parser = AnswerParser()
@@ -53,7 +57,11 @@ def parse(pieces: list[bytes], method: str) -> Parsed:
         problem = parser.feed(piece)
         if problem is not None or parser.complete:
             break
-    headers = None if parser.headers is None else tuple(parser.headers.items())
+    headers = None
+    if parser.headers is not None:
+        headers = tuple(
+            (name, value) for name, value in parser.headers.items() if name.lower() not in LEFT_OUT
+        )
     body = b"".join(parser.parts)
     return Parsed(problem, parser.status, headers, body, parser.complete)
 
