@@ -14,7 +14,7 @@ from gateway_runtime.contract.ids import EndpointId, KeyHash, ProviderId, RouteI
 from gateway_runtime.contract.secret import Secret
 
 ProviderType: TypeAlias = Literal["openai", "openai-compatible"]
-Strategy: TypeAlias = Literal["Weighted", "RoundRobin", "LeastBusy", "Latency"]
+Strategy: TypeAlias = Literal["Weighted", "RoundRobin", "LeastBusy", "Latency", "Cost"]
 RetryCause: TypeAlias = Literal[
     "ConnectFailure", "Reset", "Timeout", "ServerError", "RateLimited", "Malformed"
 ]
@@ -47,10 +47,21 @@ class Credential(_Frozen, frozen=True, kw_only=True):
     value: Secret
 
 
+class Price(_Frozen, frozen=True, kw_only=True):
+    """Of one token, in picodollars: 0.15 US dollars per million tokens are 150000. Whatever a manifest can
+    say is a whole number of them.
+    """
+
+    input_usd_picos: int
+    output_usd_picos: int
+
+
 class Model(_Frozen, frozen=True, kw_only=True):
     name: str
     upstream_name: str
     """What the provider calls it; equal to `name` unless the manifest says otherwise."""
+    price: Price | None = None
+    """None: not known."""
 
 
 class ActiveProbe(_Frozen, frozen=True, kw_only=True):

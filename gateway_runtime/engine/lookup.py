@@ -128,7 +128,7 @@ class LiveTable:
 def build_live_table(table: RoutingTable) -> LiveTable:
     """Linear in the size of the table: 10,000 routes take some 70 ms."""
     providers = {provider.id: provider for provider in table.providers}
-    names = {p.id: {model.name: model.upstream_name for model in p.models} for p in table.providers}
+    models = {p.id: {model.name: model for model in p.models} for p in table.providers}
     routes: dict[str, list[Route]] = {}
     for route in table.routes:
         routes.setdefault(route.namespace, []).append(route)
@@ -144,7 +144,7 @@ def build_live_table(table: RoutingTable) -> LiveTable:
         allow_lists={t.id: _build_allow_list(t.models) for t in table.tenants if t.models is not None},
         providers_by_id=providers,
         endpoints_by_id={e.id: (provider, e) for provider in table.providers for e in provider.endpoints},
-        candidates_by_route={r.id: build_candidates(r.targets, providers, names) for r in table.routes},
+        candidates_by_route={r.id: build_candidates(r.targets, providers, models) for r in table.routes},
     )
 
 

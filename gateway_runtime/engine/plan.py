@@ -6,19 +6,25 @@ well.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from gateway_runtime.contract.ids import ProviderId
-from gateway_runtime.contract.table import Endpoint, Provider, Target
+from gateway_runtime.contract.table import Endpoint, Model, Provider, Target
+
+_INPUT_PARTS: Final = 3
+"""To one of output: the mix by which Artificial Analysis compares models. A request's own is known only when
+it has been answered.
+"""
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A target with its provider found and the names at hand."""
+    """A target with its provider found and the models at hand."""
 
     provider: Provider
-    upstream_names: Mapping[str, str]
-    """The provider's models: the name in manifests -> the name on the wire."""
+    models: Mapping[str, Model]
+    """The provider's, by their names in manifests."""
     model: str | None
     weight: int
 
@@ -32,6 +38,8 @@ class Choice(msgspec.Struct, frozen=True):
     """Its number within the plan: `Rotation` counts by it."""
     last_resort: bool = False
     """Its circuit is open and it goes all the same: `Breaker.begin(last_resort=True)`."""
+    blend_usd_picos: int | None = None
+    """What three tokens of input and one of output cost there; None: not known."""
 
 
 class Party(msgspec.Struct, frozen=True):
@@ -75,12 +83,14 @@ class Plan(msgspec.Struct, frozen=True):
 def build_candidates(
     targets: Iterable[Target],
     providers: Mapping[ProviderId, Provider],
-    names: Mapping[ProviderId, Mapping[str, str]],
+    models: Mapping[ProviderId, Mapping[str, Model]],
 ) -> tuple[tuple[Candidate, ...], ...]:
     """By priority, the lowest number first."""
     by_priority: dict[int, list[Candidate]] = {}
     for target in targets:
-        candidate = Candidate(providers[target.provider], names[target.provider], target.model, target.weight)
+        candidate = Candidate(
+            providers[target.provider], models[target.provider], target.model, target.weight
+        )
         by_priority.setdefault(target.priority, []).append(candidate)
     return tuple(tuple(members) for _, members in sorted(by_priority.items()))
 
@@ -114,10 +124,17 @@ def _find_pair(groups: Sequence[Group]) -> Pair | None:
 def _build_party(candidate: Candidate, model: str, choices: list[Choice]) -> Party:
     """Enters the party's choices in `choices`, too."""
     wanted = candidate.model or model
-    upstream = candidate.upstream_names.get(wanted, wanted)
+    listed = candidate.models.get(wanted)
+    upstream = wanted if listed is None else listed.upstream_name
+    blend = None if listed is None else _blend_price(listed)
     first = len(choices)
     choices.extend(
-        Choice(candidate.provider, endpoint, upstream, slot)
+        Choice(candidate.provider, endpoint, upstream, slot, blend_usd_picos=blend)
         for slot, endpoint in enumerate(candidate.provider.endpoints, start=first)
     )
     return Party(candidate.weight, tuple(choices[first:]))
+
+
+def _blend_price(model: Model) -> int | None:
+    price = model.price
+    return None if price is None else _INPUT_PARTS * price.input_usd_picos + price.output_usd_picos

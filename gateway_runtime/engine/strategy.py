@@ -5,8 +5,10 @@ order of all their endpoints out.
     RoundRobin  endpoints in turn, by weight
     LeastBusy   two drawn by weight, the less busy first, then the others by how busy they are
     Latency     the lowest expected wait first: latency of late times requests in flight
+    Cost        the cheapest targets first, by blended price; equal ones as Weighted has them
 
-`balance` calls it for each priority. Except for Weighted, a target's weight is spread over its fit endpoints.
+`balance` calls it for each priority. Except for Weighted and Cost, a target's weight is spread over its fit
+endpoints.
 The subtle rule is for latencies not known yet: an idle endpoint is tried first, a busy one last, so that one
 request explores and the others wait for what it finds (Finagle's).
 """
@@ -55,6 +57,8 @@ def arrange(strategy: Strategy, parties: Sequence[Party], known: Knowledge) -> S
         return _arrange_by_load(parties, known.view, known.draw)
     if strategy == "Latency" and known.view is not None:
         return _arrange_by_latency(parties, known.view, known.draw)
+    if strategy == "Cost":
+        return _arrange_by_price(parties, known.draw)
     return _arrange_by_weight(parties, known.draw)
 
 
@@ -108,6 +112,22 @@ def _expect_wait(known: EndpointView, weight: float) -> float:
     if known.latency_s is None:
         return -1.0 if known.in_flight == 0 else inf
     return known.latency_s * (known.in_flight + 1) / weight
+
+
+def _arrange_by_price(parties: Sequence[Party], draw: Callable[[], float]) -> Sequence[Choice]:
+    """Unknown prices come last: nobody is sent to what may be the dearest. All endpoints of a party have one
+    price, its model's.
+    """
+    by_price: dict[float, list[Party]] = {}
+    for party in parties:
+        blend = party.choices[0].blend_usd_picos
+        by_price.setdefault(inf if blend is None else blend, []).append(party)
+    if len(by_price) == 1:
+        return _arrange_by_weight(parties, draw)
+    order: list[Choice] = []
+    for price in sorted(by_price):
+        order += _arrange_by_weight(by_price[price], draw)
+    return order
 
 
 def _flatten(parties: Sequence[Party]) -> tuple[list[Choice], list[float]]:

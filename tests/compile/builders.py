@@ -48,6 +48,7 @@ def route(
     targets: Iterable[str],
     *,
     fallbacks: Iterable[str] = (),
+    strategy: str = "Weighted",
     **meta: Any,
 ) -> Any:
     """`targets`: `name` or `namespace/name` of providers; `fallbacks`: models."""
@@ -55,7 +56,12 @@ def route(
     for target in targets:
         namespace, _, name = target.rpartition("/")
         refs.append({"providerRef": {"name": name} | ({"namespace": namespace} if namespace else {})})
-    spec = {"models": list(models), "targets": refs, "fallbacks": [{"model": model} for model in fallbacks]}
+    spec = {
+        "models": list(models),
+        "targets": refs,
+        "fallbacks": [{"model": model} for model in fallbacks],
+        "strategy": strategy,
+    }
     return build("ModelRoute", identity, spec, **meta)
 
 

@@ -29,6 +29,7 @@ _allowed = st.sampled_from(
         {"from": "Selected", "names": ["b"]},
     ]
 )
+_price = st.sampled_from([{}, {"price": {"input": "0.15", "output": "0.60"}}])
 _identities = {
     kind: st.builds("{}/{}".format, _namespace, st.sampled_from(names))
     for kind, names in (
@@ -43,7 +44,7 @@ _identities = {
 def providers(draw: st.DrawFn) -> Any:
     models = draw(st.lists(st.sampled_from(["m0", "m-x", "other"]), max_size=2, unique=True))
     spec = {
-        "models": [{"name": model} for model in models],
+        "models": [{"name": model} | draw(_price) for model in models],
         "allowedRoutes": {"namespaces": draw(_allowed)},
         "timeouts": {"connect": draw(st.sampled_from(["1s", "2s"]))},
     }
@@ -59,7 +60,10 @@ def routes(draw: st.DrawFn) -> Any:
     fallbacks = draw(st.lists(st.sampled_from(["m0", "m1", "m-x", "other"]), max_size=2))
     if len(models) == 1:
         fallbacks = [model for model in fallbacks if model != models[0]]
-    return route(draw(_identities["routes"]), models, targets, fallbacks=fallbacks, **draw(_meta))
+    strategy = draw(st.sampled_from(["Weighted", "Cost"]))
+    return route(
+        draw(_identities["routes"]), models, targets, fallbacks=fallbacks, strategy=strategy, **draw(_meta)
+    )
 
 
 @st.composite

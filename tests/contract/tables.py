@@ -14,6 +14,7 @@ from gateway_runtime.contract.table import (
     Installation,
     Limit,
     Model,
+    Price,
     Provider,
     ProviderTls,
     RetryPolicy,
@@ -126,7 +127,8 @@ def build_table(
 
 
 _names = st.text("abcxyz-é", min_size=1, max_size=6)
-_models = st.builds(Model, name=_names, upstream_name=_names)
+_prices = st.builds(Price, input_usd_picos=st.integers(0, 10**12), output_usd_picos=st.integers(0, 10**12))
+_models = st.builds(Model, name=_names, upstream_name=_names, price=st.none() | _prices)
 _credentials = st.builds(Credential, name=_names, value=st.builds(Secret, st.text(max_size=8)))
 _probes = st.none() | st.builds(
     ActiveProbe,

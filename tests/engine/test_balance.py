@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from gateway_runtime.contract.table import Model, Provider, Target
+from gateway_runtime.contract.table import Model, Price, Provider, Target
 from gateway_runtime.engine.balance import Availability, Choice, EndpointView, order_choices
 from gateway_runtime.engine.lookup import build_live_table
 from gateway_runtime.engine.trace import Trace
@@ -160,6 +160,34 @@ def test_the_upstream_name_is_looked_up_at_the_provider(
     choices = order([build_target("a", model=target_model)], providers=[provider])
 
     assert [choice.model for choice in choices] == [expected]
+
+
+PRICE = Price(input_usd_picos=150_000, output_usd_picos=600_000)
+
+
+@pytest.mark.parametrize(
+    ("target_model", "models", "blend"),
+    [
+        (None, [], None),
+        (None, [Model(name="gpt", upstream_name="gpt")], None),
+        (None, [Model(name="gpt", upstream_name="gpt", price=PRICE)], 1_050_000),
+        ("big", [Model(name="big", upstream_name="gpt", price=PRICE)], 1_050_000),
+        ("big", [Model(name="gpt", upstream_name="big", price=PRICE)], None),
+        (
+            None,
+            [Model(name="gpt", upstream_name="gpt", price=Price(input_usd_picos=0, output_usd_picos=0))],
+            0,
+        ),
+    ],
+    ids=["unlisted", "without-price", "the-callers-name", "the-targets-name", "another-model", "free"],
+)
+def test_every_endpoint_carries_the_blended_price_of_the_model_there(
+    target_model: str | None, models: list[Model], blend: int | None
+) -> None:
+    provider = build_provider("a", endpoints=2, models=models)
+    choices = order([build_target("a", model=target_model)], providers=[provider])
+
+    assert [choice.blend_usd_picos for choice in choices] == [blend, blend]
 
 
 @pytest.mark.parametrize(

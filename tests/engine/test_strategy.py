@@ -10,30 +10,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_runtime.contract.table import Strategy
+from gateway_runtime.contract.table import Model, Price, Strategy
 from gateway_runtime.engine.balance import Availability, Choice, EndpointView, order_choices
 from gateway_runtime.engine.lookup import LiveTable, build_live_table
 from gateway_runtime.engine.rotation import Rotation
 from tests.contract.tables import build_provider, build_route, build_table, build_target
 
-STRATEGIES: tuple[Strategy, ...] = ("Weighted", "RoundRobin", "LeastBusy", "Latency")
+STRATEGIES: tuple[Strategy, ...] = ("Weighted", "RoundRobin", "LeastBusy", "Latency", "Cost")
 EACH_STRATEGY = pytest.mark.parametrize("strategy", STRATEGIES)
 IDLE = EndpointView(latency_s=1.0)
+PICOS = st.integers(0, 3)
 
 
 def first() -> float:
     return 0.0
 
 
+def price_model(input_usd_picos: int, output_usd_picos: int) -> Model:
+    price = Price(input_usd_picos=input_usd_picos, output_usd_picos=output_usd_picos)
+    return Model(name="gpt", upstream_name="gpt", price=price)
+
+
 class Setup:
-    """One priority: `weights` by target's name; `endpoints` of each, 1 where it is not told."""
+    """One priority: `weights` by target's name; `endpoints` of each, 1 where it is not told; `prices` of the
+    model there, input and output.
+    """
 
     def __init__(
-        self, strategy: Strategy, weights: Mapping[str, int], endpoints: Mapping[str, int] | None = None
+        self,
+        strategy: Strategy,
+        weights: Mapping[str, int],
+        endpoints: Mapping[str, int] | None = None,
+        prices: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         counts = endpoints or {}
         targets = [build_target(name, weight=weight) for name, weight in weights.items()]
-        providers = [build_provider(name, endpoints=counts.get(name, 1)) for name in weights]
+        priced = {name: [price_model(*price)] for name, price in (prices or {}).items()}
+        providers = [
+            build_provider(name, endpoints=counts.get(name, 1), models=priced.get(name, ()))
+            for name in weights
+        ]
         self.route = msgspec.structs.replace(build_route("gpt", targets=targets), strategy=strategy)
         self.live: LiveTable = build_live_table(build_table(providers=providers, routes=[self.route]))
         self.rotation = Rotation()
@@ -172,9 +188,80 @@ def test_a_heavier_target_may_be_slower_under_latency() -> None:
     assert setup.names() == "a/0 b/0"
 
 
+@pytest.mark.parametrize(
+    ("prices", "expected"),
+    [
+        ({"a": (2, 2), "b": (1, 1), "c": (3, 3)}, "b a c"),
+        ({"a": (1, 9), "b": (2, 5), "c": (3, 1)}, "c b a"),
+        ({"a": (1, 1), "b": (1, 1), "c": (1, 1)}, "a b c"),
+        ({"a": (2, 0), "b": (0, 6), "c": (1, 3)}, "a b c"),
+        ({"a": (10**12 - 1, 10**12), "b": (10**12 - 1, 10**12 - 1)}, "b a c"),
+        ({"b": (999, 999)}, "b a c"),
+        ({"c": (0, 0), "b": (1, 0)}, "c b a"),
+        ({}, "a b c"),
+    ],
+    ids=[
+        *("cheaper", "three-parts-input", "equal", "equal-in-sum", "by-a-millionth", "unknown-last"),
+        *("free", "all-unknown"),
+    ],
+)
+def test_cost_takes_the_cheapest_first(prices: dict[str, tuple[int, int]], expected: str) -> None:
+    setup = Setup("Cost", {"a": 1, "b": 1, "c": 1}, prices=prices)
+
+    assert setup.names().replace("/0", "") == expected
+
+
+def test_cost_does_not_care_for_the_weight_of_what_is_dearer() -> None:
+    setup = Setup("Cost", {"a": 1000, "b": 1}, prices={"a": (2, 2), "b": (1, 1)})
+
+    assert setup.firsts(100, Random(7).random) == {"b/0": 100}
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcd"), st.integers(1, 20), min_size=1),
+    st.none() | st.just((1, 1)),
+    st.randoms(use_true_random=False),
+)
+def test_cost_draws_equals_as_weighted_does(
+    weights: dict[str, int], price: tuple[int, int] | None, random: Random
+) -> None:
+    prices = dict.fromkeys(weights, price) if price else None
+    points = [random.random() for _ in range(10)]
+    by_cost, by_weight = (
+        Setup(strategy, weights, {"a": 2}, prices).names(iter(points).__next__)
+        for strategy in ("Cost", "Weighted")
+    )
+
+    assert by_cost == by_weight
+
+
+def test_the_endpoints_of_the_cheapest_target_come_before_all_others() -> None:
+    setup = Setup("Cost", {"a": 1, "b": 1}, {"a": 2, "b": 3}, {"a": (2, 2), "b": (1, 1)})
+    names = setup.names(Random(7).random).split()
+
+    assert {name[0] for name in names[:3]} == {"b"}
+    assert {name[0] for name in names[3:]} == {"a"}
+
+
+def test_the_cheapest_that_is_out_of_service_leaves_the_next_one_first() -> None:
+    setup = Setup("Cost", {"a": 1, "b": 1, "c": 1}, prices={"a": (3, 3), "b": (1, 1), "c": (2, 2)})
+    setup.states["b/0"] = Availability.REFUSED
+
+    assert setup.names() == "c/0 a/0"
+
+
+def test_cost_puts_an_earlier_priority_before_a_cheaper_model() -> None:
+    setup = Setup("Cost", {"a": 1, "b": 1}, prices={"a": (2, 2), "b": (1, 1)})
+    targets = (build_target("a"), build_target("b", priority=1))
+    setup.route = msgspec.structs.replace(setup.route, targets=targets)
+    setup.live = build_live_table(msgspec.structs.replace(setup.live.table, routes=(setup.route,)))
+
+    assert setup.names() == "a/0 b/0"
+
+
 @EACH_STRATEGY
 def test_weight_zero_comes_after_all_others(strategy: Strategy) -> None:
-    setup = Setup(strategy, {"z": 0, "a": 1, "b": 1})
+    setup = Setup(strategy, {"z": 0, "a": 1, "b": 1}, prices={"z": (0, 0), "a": (9, 9), "b": (9, 9)})
     setup.views = {"z/0": EndpointView(0, 0.001), "a/0": EndpointView(9, 9.0), "b/0": EndpointView(9, 9.0)}
 
     assert setup.names().endswith(" z/0")
@@ -221,7 +308,8 @@ def test_round_robin_shares_a_cycle_out_exactly_by_weight(weights: dict[str, int
 def test_every_fit_endpoint_comes_once_and_no_refused_one(
     strategy: Strategy, endpoints: dict[str, int], data: st.DataObject, random: Random
 ) -> None:
-    setup = Setup(strategy, dict.fromkeys(endpoints, 1), endpoints)
+    prices = data.draw(st.dictionaries(st.sampled_from(sorted(endpoints)), st.tuples(PICOS, PICOS)))
+    setup = Setup(strategy, dict.fromkeys(endpoints, 1), endpoints, prices)
     everyone = [f"{name}/{i}" for name, number in endpoints.items() for i in range(number)]
     refused = data.draw(st.sets(st.sampled_from(everyone)))
     setup.states = dict.fromkeys(refused, Availability.REFUSED)

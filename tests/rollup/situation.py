@@ -44,6 +44,7 @@ def route_verdict(
     serving: Serving = "Current",
     findings: Sequence[Finding] = (),
     generation: int = 3,
+    lacks_prices: bool = False,
 ) -> Verdict:
     """ModelRoute team-a/chat with targets at these providers, and perhaps more that do not resolve."""
     return Verdict(
@@ -55,6 +56,7 @@ def route_verdict(
         refs_resolved=len(providers),
         providers=tuple(ProviderId(provider) for provider in providers),
         models=() if serving == "Nothing" else ("gpt-4o",),
+        lacks_prices=lacks_prices,
     )
 
 

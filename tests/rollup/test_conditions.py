@@ -154,6 +154,18 @@ RESOLVED_REFS = [
         ),
     ),
     Case(
+        "a strategy has no price to go by",
+        route_verdict("team-a/openai", lacks_prices=True),
+        TWO,
+        "ResolvedRefs",
+        (
+            "True",
+            Reason.RESOLVED_REFS,
+            "all references resolve. No target's model has a price, so that strategy Cost draws by weight: "
+            "add price to the models in the providers' spec.models",
+        ),
+    ),
+    Case(
         "a broken spec is not judged",
         provider_verdict("a", serving="LastGood", findings=INVALID),
         TWO,

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway_runtime.contract.health import EndpointReport
-from gateway_runtime.contract.table import CircuitPolicy, Route, Strategy
+from gateway_runtime.contract.table import CircuitPolicy, Model, Price, Provider, Route, Strategy
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.server.fake_provider import FakeProvider
 from tests.contract.tables import build_target
@@ -34,6 +34,11 @@ def routed(strategy: Strategy, *weights: int) -> Route:
     openai, azure = weights or (1, 1)
     targets = (build_target("openai", weight=openai), build_target("azure", weight=azure))
     return replace(route(targets=targets), strategy=strategy)
+
+
+def priced(url: str, name: str, input_usd_picos: int, output_usd_picos: int) -> Provider:
+    price = Price(input_usd_picos=input_usd_picos, output_usd_picos=output_usd_picos)
+    return provider(url, name=name, models=[Model(name="gpt", upstream_name="gpt", price=price)])
 
 
 def circuits(rig: Rig) -> list[str]:
@@ -106,6 +111,23 @@ async def test_the_quicker_endpoint_is_first_once_both_are_known(
 
     assert sorted(answers[:2]) == ["azure", "openai"]
     assert answers[2:] == ["azure"] * 4
+
+
+async def test_the_cheaper_gets_everything_and_failing_over_goes_to_the_dearer(
+    fake: FakeProvider, other_fake: FakeProvider
+) -> None:
+    providers = [
+        priced(fake.url, "openai", 2_500_000, 10_000_000),
+        priced(other_fake.url, "azure", 2_000_000, 11_000_000),
+    ]
+    async with serving(table(*providers, routes=[routed("Cost", 9, 1)]), draw=Random(7).random) as rig:
+        answers = [provider_of(await rig.ask()) for _ in range(20)]
+        other_fake.script = FakeScript(failing=True)
+        failed_over = await rig.ask()
+
+    assert answers == ["azure"] * 20
+    assert (provider_of(failed_over), failed_over.headers["x-headgate-attempts"]) == ("openai", "2")
+    assert fake.seen.requests == 1
 
 
 async def test_a_later_priority_serves_when_the_earlier_is_out_of_service(

@@ -7,6 +7,7 @@ server (RE2), so they spell characters out: `\\s` and `\\w` are Unicode in the o
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Final, NamedTuple
 
 from pydantic import Field, StringConstraints
@@ -41,6 +42,7 @@ BASE_URL: Final = (
 )
 HOST_NAME: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$"
 PROBE_PATH: Final = r"^/[!\x22$-~]*$"
+USD: Final = r"^[0-9]{1,6}(\.[0-9]{1,6})?$"
 
 
 class Form(NamedTuple):
@@ -71,6 +73,10 @@ FORMS: Final[Mapping[str, Form]] = {
     ),
     HOST_NAME: Form("a host's name in lower case, such as llm.internal.example", shown=True),
     PROBE_PATH: Form("a path that begins with `/` and has no blanks and no `#`", shown=False),
+    USD: Form(
+        'US dollars in digits, at most 6 before the point and 6 after it, such as "0.15"',
+        shown=True,
+    ),
 }
 
 Duration = Annotated[str, StringConstraints(max_length=8, pattern=DURATION)]
@@ -103,6 +109,11 @@ HostName = Annotated[str, StringConstraints(min_length=1, max_length=253, patter
 ProbePath = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=PROBE_PATH)]
 """A path below a base URL, perhaps with a query."""
 
+Usd = Annotated[str, StringConstraints(max_length=13, pattern=USD)]
+"""US dollars as a decimal number: `0.15`, `2`, `0`. Text, since binary fractions are not exact and the
+Kubernetes API conventions advise against them.
+"""
+
 
 def parse_duration(text: str) -> float:
     """Seconds. `text` is a `Duration`; raises ValueError for anything else."""
@@ -110,6 +121,13 @@ def parse_duration(text: str) -> float:
     if match is None:
         raise ValueError(f"{text!r} is not a duration: write a whole number and ms, s, m or h, such as 30s")
     return int(match[1]) * _UNITS[match[2]]
+
+
+def parse_usd_micros(text: str) -> int:
+    """Micro-dollars, exactly. `text` is a `Usd`; raises ValueError for anything else."""
+    if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) is None:
+        raise ValueError(f"{text!r} is no amount of US dollars: write digits, such as 0.15")
+    return int(Decimal(text).scaleb(6))
 
 
 class SecretKeyRef(ApiModel):

@@ -15,6 +15,7 @@ from headgate_operator.api.fields import (
     ProbePath,
     SecretKey,
     SecretKeyRef,
+    Usd,
     parse_duration,
 )
 from headgate_operator.api.model import ApiModel, Rule
@@ -42,6 +43,15 @@ class Credential(ApiModel):
     """Where the key is. It never appears in status, events or logs."""
 
 
+class ModelPrice(ApiModel):
+    """US dollars per million tokens, in quotes: `"0.15"`, `"2"`; `"0"` for what costs nothing."""
+
+    input: Usd
+    """For the prompt's tokens. What is taken off for cached ones is left out of account."""
+    output: Usd
+    """For the answer's tokens, those of reasoning included. `"0"` for embeddings, which have none."""
+
+
 class ProviderModel(ApiModel):
     """A model that this provider serves."""
 
@@ -51,6 +61,10 @@ class ProviderModel(ApiModel):
     """The name that routes and callers use."""
     upstream_name: ModelName | None = None
     """What the provider calls it. Without it, `name`."""
+    price: ModelPrice | None = None
+    """What it costs here, for routes with `strategy: Cost`. Without it the price is not known, and such a
+    route asks this provider after those whose price is known.
+    """
 
 
 class PassiveHealth(ApiModel):

@@ -162,10 +162,12 @@ class ModelRouteSpec(ApiModel):
         Field(min_length=1, max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
     ]
     """Who answers. Two priorities make a failover, with nothing more said."""
-    strategy: Literal["Weighted", "RoundRobin", "LeastBusy", "Latency"] = "Weighted"
+    strategy: Literal["Weighted", "RoundRobin", "LeastBusy", "Latency", "Cost"] = "Weighted"
     """Who is first within a priority. Weighted: drawn by weight. RoundRobin: in turn, by weight. LeastBusy:
     the less busy of two drawn by weight, by requests in flight. Latency: the quickest of late, counting what
-    is in flight; those not known yet are tried first. Whoever comes next is asked when the first fails.
+    is in flight; those not known yet are tried first. Cost: the lowest `price` of the model, three parts
+    input and one part output; equal ones by weight, those without a price last. Whoever comes next is asked
+    when the first fails.
     """
     panic_percent: Annotated[int, Field(ge=0, le=100)] = 50
     """When some of a priority's endpoints are ready, but fewer than this share, and no later priority has a

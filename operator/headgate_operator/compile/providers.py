@@ -16,17 +16,20 @@ from gateway_runtime.contract.table import (
     Credential,
     Endpoint,
     Model,
+    Price,
     Provider,
     Timeouts,
     UpstreamLimits,
 )
-from headgate_operator.api.fields import parse_duration
+from headgate_operator.api.fields import parse_duration, parse_usd_micros
 from headgate_operator.api.manifest import BrokenManifest, Meta, ProviderManifest
 from headgate_operator.api.provider import (
     ActiveHealth,
     Circuit,
     LLMProviderSpec,
+    ModelPrice,
     ProviderLimits,
+    ProviderModel,
     ProviderTimeouts,
 )
 from headgate_operator.compile.api_keys import find_unwatched, read_api_key, read_secrets, still_read
@@ -99,7 +102,7 @@ def _compile_provider(
             type=spec.type,
             endpoints=endpoints,
             credentials=credentials,
-            models=tuple(Model(name=m.name, upstream_name=m.upstream_name or m.name) for m in spec.models),
+            models=tuple(_build_model(model) for model in spec.models),
             passive_health=spec.health.passive.enabled,
             probe=_build_probe(spec.health.active),
             circuit=_build_circuit(spec.circuit),
@@ -193,6 +196,18 @@ def _build_endpoints(meta: Meta, spec: LLMProviderSpec) -> tuple[Endpoint, ...]:
 
 def _name_endpoints(endpoints: tuple[Endpoint, ...]) -> tuple[EndpointName, ...]:
     return tuple(EndpointName(e.id, e.id.rpartition("/")[2], e.url) for e in endpoints)
+
+
+def _build_model(model: ProviderModel) -> Model:
+    price = None if model.price is None else _build_price(model.price)
+    return Model(name=model.name, upstream_name=model.upstream_name or model.name, price=price)
+
+
+def _build_price(price: ModelPrice) -> Price:
+    """Micro-dollars per million tokens are picodollars per token."""
+    return Price(
+        input_usd_picos=parse_usd_micros(price.input), output_usd_picos=parse_usd_micros(price.output)
+    )
 
 
 def _build_probe(active: ActiveHealth) -> ActiveProbe | None:

@@ -36,7 +36,13 @@ from headgate_operator.compile.findings import Finding, invalid_fields, model_cl
 from headgate_operator.compile.last_good import LastGood
 from headgate_operator.compile.memo import ProviderEntry, RouteEntry, keep_equal
 from headgate_operator.compile.resources import Resources, index_by_id
-from headgate_operator.compile.targets import Behind, Neighbours, ResolvedTargets, resolve_targets
+from headgate_operator.compile.targets import (
+    Behind,
+    Neighbours,
+    ResolvedTargets,
+    lack_prices,
+    resolve_targets,
+)
 from headgate_operator.compile.verdict import Verdict, judge_serving
 
 
@@ -146,7 +152,8 @@ def _compile_route(
 ) -> RouteEntry:
     taken = {model for model, _ in lost}
     models = tuple(model for model in wanted.models if model not in taken)
-    resolved = resolve_targets(wanted, models or wanted.models, behind, neighbours)
+    reachable = models or wanted.models
+    resolved = resolve_targets(wanted, reachable, behind, neighbours)
     others = resolve_fallbacks(wanted, fallbacks)
     resource: Route | None = None
     if models:
@@ -170,6 +177,7 @@ def _compile_route(
             refs_resolved=len(resolved.providers),
             providers=resolved.providers,
             models=models,
+            lacks_prices=wanted.strategy == "Cost" and lack_prices(resolved.live, reachable, behind),
         ),
     )
 

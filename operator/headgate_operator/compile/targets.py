@@ -66,6 +66,24 @@ def resolve_targets(
     return ResolvedTargets(tuple(live), providers, tuple(found))
 
 
+def lack_prices(targets: tuple[Target, ...], models: tuple[str, ...], behind: Behind) -> bool:
+    """Whether no model that callers can reach there has a price, so that strategy Cost has nothing to go by.
+    `targets`: the live ones; `models` as above. Without targets nothing lacks.
+    """
+    offered = {entry.resource.id: entry.resource.models for entry in behind if entry and entry.resource}
+    return bool(targets) and not any(
+        model.price is not None and _asks_for(target, models, model.name)
+        for target in targets
+        for model in offered[target.provider]
+    )
+
+
+def _asks_for(target: Target, models: tuple[str, ...], name: str) -> bool:
+    if target.model is not None:
+        return target.model == name
+    return any(matches(pattern, name) for pattern in models)
+
+
 def _resolve_target(
     field: str,
     namespace: str,

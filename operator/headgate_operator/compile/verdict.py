@@ -56,6 +56,8 @@ class Verdict:
     """Of a route: one for each target that resolves, in the order in which they are tried."""
     models: tuple[str, ...] = ()
     """Of a route: the names that it serves, without those that an older route claims."""
+    lacks_prices: bool = False
+    """Of a route: its strategy is Cost, and no model of its targets has a price."""
 
     @property
     def key(self) -> str:

@@ -32,9 +32,9 @@ def judge_resolved_refs(verdict: Verdict) -> Judgement:
         return Judgement(ConditionType.RESOLVED_REFS, "Unknown", Reason.INVALID, message)
     findings = _of_condition(verdict, ConditionType.RESOLVED_REFS)
     if findings:
-        message = _join(verdict, findings) + _note_unwatched(verdict)
+        message = _join(verdict, findings) + _note_unwatched(verdict) + _note_prices(verdict)
         return Judgement(ConditionType.RESOLVED_REFS, "False", findings[0].code.reason, message)
-    message = "all references resolve" + _note_unwatched(verdict)
+    message = "all references resolve" + _note_unwatched(verdict) + _note_prices(verdict)
     return Judgement(ConditionType.RESOLVED_REFS, "True", Reason.RESOLVED_REFS, message)
 
 
@@ -57,4 +57,13 @@ def _note_unwatched(verdict: Verdict) -> str:
     return (
         f". Secret{'' if one else 's'} {names} {'is' if one else 'are'} read again only every few minutes: "
         f"label {'it' if one else 'them'} {_WATCHED_LABEL} for changes at once"
+    )
+
+
+def _note_prices(verdict: Verdict) -> str:
+    if not verdict.lacks_prices:
+        return ""
+    return (
+        ". No target's model has a price, so that strategy Cost draws by weight: "
+        "add price to the models in the providers' spec.models"
     )
