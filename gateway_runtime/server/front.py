@@ -41,8 +41,6 @@ from gateway_runtime.server.reply import CallerGone, Reply
 from gateway_runtime.server.request import Ask, authenticate, serve_completion
 from gateway_runtime.server.settings import GatewaySettings
 
-log = structlog.get_logger()
-
 COMPLETIONS: Final = "/v1/chat/completions"
 EMBEDDINGS: Final = "/v1/embeddings"
 MODELS: Final = "/v1/models"
@@ -81,6 +79,8 @@ class Front:
         """Answers close their connections."""
         self.draining = False
         """And new requests are refused."""
+        # Bound once: structlog would make a logger anew for each line.
+        self._access_log = structlog.get_logger().bind() if settings.access_log else None
         self._id_prefix = secrets.token_hex(8)
         self._id_numbers = count()
         room.metrics.watch_load(self.load)
@@ -188,8 +188,8 @@ class Front:
     def _finish(self, record: Record) -> None:
         now_s = self.room.clock.now()
         self.room.metrics.count_request(record, now_s)
-        if self.settings.access_log:
-            log.info(
+        if self._access_log is not None:
+            self._access_log.info(
                 "request",
                 request_id=record.request_id,
                 path=record.path,

@@ -8,6 +8,7 @@ import logging
 import sys
 import traceback
 
+import msgspec
 import structlog
 
 
@@ -18,10 +19,15 @@ def log_bug(event: str, **fields: object) -> None:
     structlog.get_logger().error(event, traceback=traceback.format_exc(), **fields)
 
 
+def _write_json(fields: structlog.typing.EventDict, **_: object) -> str:
+    """What JSON has no word for goes out as its `repr`."""
+    return msgspec.json.encode(fields, enc_hook=repr).decode()
+
+
 def configure_logging(*, json: bool | None = None, level: int = logging.INFO) -> None:
     """`json`: None means JSON unless stderr is a terminal."""
     as_json = not sys.stderr.isatty() if json is None else json
-    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    renderer = structlog.processors.JSONRenderer(_write_json) if as_json else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
