@@ -72,6 +72,10 @@ class RollingLimit:
         reset_s = self._used.wait_for_drop(now_s, used) if used else 0.0
         return Standing(self.name, self.amount, max(0, self.amount - used), reset_s)
 
+    def standing_after_take(self, remaining: int) -> Standing:
+        """In the step of a `take`: what was taken now is the last to leave."""
+        return Standing(self.name, self.amount, remaining, self._used.window_s)
+
     def __repr__(self) -> str:
         return f"<RollingLimit {self.name}: {self.amount} per {self._used.window_s:g} s>"
 
@@ -98,7 +102,7 @@ def take_all(limits: Sequence[RollingLimit], now_s: float) -> Taken | Refused:
             binding, least = limit, remaining
     for limit in limits:
         limit._used.add(now_s)
-    return _NOTHING_TAKEN if binding is None else Taken(binding.standing(now_s))
+    return _NOTHING_TAKEN if binding is None else Taken(binding.standing_after_take(least - 1))
 
 
 _NOTHING_TAKEN = Taken(None)

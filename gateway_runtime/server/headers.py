@@ -151,4 +151,4 @@ def _as_utc(moment: datetime) -> datetime:
 
 def _round_up(value: float) -> int:
     """A difference of two clock readings may be 60.0000001, and means 60."""
-    return math.ceil(round(value, 3))
+    return math.ceil(value - 0.0005)
