@@ -7,7 +7,7 @@ import pytest
 
 from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.upstream.answer import Answer
-from gateway_runtime.upstream.connection import SLICE_BYTES, Connection, State
+from gateway_runtime.upstream.connection import JOIN_BYTES, SLICE_BYTES, Connection, State
 from gateway_runtime.upstream.dial import Dialer, Way
 from gateway_runtime.upstream.endpoint import DEFAULT_LIMITS
 from gateway_runtime.upstream.exchange import UpstreamFailure
@@ -157,3 +157,11 @@ async def test_a_body_that_has_come_whole_can_be_had_without_waiting() -> None:
     wire.connection.data_received(b"}")
 
     assert (early, answer.whole(), await answer.next_chunk()) == (None, b"{}", b"{}")
+
+
+async def test_a_body_that_is_too_large_to_copy_goes_out_behind_its_head() -> None:
+    wire = Wire()
+    sending = await wire.send(bytes(JOIN_BYTES + 1))
+    sending.cancel()
+
+    assert wire.written == [len(b"head") + JOIN_BYTES + 1]
