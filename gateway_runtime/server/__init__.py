@@ -2,6 +2,7 @@
 wire formats of `providers`.
 
     request:  hot | plain -> front -> request -> journey (race) -> attempt -> relay -> upstream -> provider
+              hot -> express -> upstream -> provider; whatever is not ordinary -> journey
     table:    stream | disk | the embedding process -> reload -> one reference -> request
     truth:    attempt, probe -> state -> report -> stream -> operator; state, metrics -> admin
 

@@ -15,31 +15,28 @@ The one subtle rule: up to the taking of limits, False means that nothing has ha
 request is ours to end, exactly once: by `close_record`, or in the task that goes on.
 """
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Final, Protocol
 
 from gateway_runtime.contract.errors import GatewayError
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Route, Tenant
-from gateway_runtime.engine.balance import Choice, Knowledge, order_choices, order_when_ready
-from gateway_runtime.engine.learnt import LimitKey, read_wait
+from gateway_runtime.contract.table import Tenant
+from gateway_runtime.engine.learnt import read_wait
 from gateway_runtime.engine.limits import Refused, take_all
 from gateway_runtime.engine.retry import Outcome
-from gateway_runtime.providers import openai
 from gateway_runtime.providers.answer import read_answer
 from gateway_runtime.providers.request_body import RequestBody, read_body
 from gateway_runtime.server.endpoint import Attempt
 from gateway_runtime.server.front import CALLER_LEFT, COMPLETION_PATHS, Front, FrontReply
 from gateway_runtime.server.headers import build_fixed_lines, build_varying_lines
 from gateway_runtime.server.journey import Begun, Journey, note_attempt
-from gateway_runtime.server.patience import choose_timeouts, explain_lateness
+from gateway_runtime.server.lane import Lane
+from gateway_runtime.server.patience import explain_lateness
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.relay import Sent
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.reply import CallerGone
-from gateway_runtime.server.state import RouteState
-from gateway_runtime.upstream.exchange import DiedIdle, Exchange, Prepared, UpstreamAnswer, UpstreamFailure
-from gateway_runtime.upstream.trust import settings_of
+from gateway_runtime.upstream.exchange import DiedIdle, Exchange, UpstreamAnswer, UpstreamFailure
 
 LARGEST_BYTES: Final = 32 * 1024
 """Of an answer. A caller's socket takes so much at once; a larger one may have to wait for it, under a
@@ -145,99 +142,6 @@ class Express:
             self._lanes.clear()
         lane = self._lanes[tenant.id, model, path] = Lane(self._front, running, tenant, route, model, path)
         return lane
-
-
-class Lane:
-    """What is the same in all requests of a tenant for a model, while a table runs."""
-
-    __slots__ = (
-        "_endpoints",
-        "_front",
-        "_known",
-        "_plan",
-        "_stops",
-        "own",
-        "path",
-        "route",
-        "running",
-        "tenant",
-    )
-
-    def __init__(
-        self, front: Front, running: Running, tenant: Tenant, route: Route, model: str, path: str
-    ) -> None:
-        self._front = front
-        self._stops: dict[int, Stop] = {}
-        state = front.room.state
-        self._plan = running.live.plan(route, model)
-        self._endpoints = [state.endpoint(choice) for choice in self._plan.choices]
-        self._known = Knowledge(front.room.draw, state.view, state.route(route).rotation)
-        self.running = running
-        self.tenant = tenant
-        self.route = route
-        self.own: RouteState = front.room.state.route(route)
-        self.path = path
-
-    def order(self, model: str, record: Record) -> Sequence[Choice]:
-        """Where to try it, best first. Limits that providers told of are not asked: see `Express.begin`."""
-        for endpoint in self._endpoints:
-            if not endpoint.ready:
-                state = self._front.room.state
-                return order_choices(
-                    self.route,
-                    model,
-                    self.running.live,
-                    state.availability,
-                    self._front.room.draw,
-                    view=state.view,
-                    rotation=self.own.rotation,
-                    trace=record.trace,
-                )
-        return order_when_ready(self.route.strategy, self._plan, self._known)
-
-    def stop(self, choice: Choice) -> "Stop":
-        """choice: of the plan for this model."""
-        stop = self._stops.get(choice.slot)
-        if stop is None:
-            stop = self._stops[choice.slot] = Stop(self, choice, self._front)
-        return stop
-
-
-class Stop:
-    """What is the same in all of them that go to one endpoint."""
-
-    __slots__ = (
-        "credential",
-        "endpoint",
-        "key",
-        "lines",
-        "patience_s",
-        "prepared",
-        "provider_id",
-        "timeouts",
-    )
-
-    def __init__(self, lane: Lane, choice: Choice, front: Front) -> None:
-        provider = choice.provider
-        self.provider_id = provider.id
-        self.endpoint = front.room.state.endpoint(choice)
-        self.credential = next(iter(provider.credentials), None)
-        self.key = LimitKey(
-            choice.endpoint.id, "" if self.credential is None else self.credential.name, choice.model
-        )
-        self.timeouts = choose_timeouts(lane.route, provider)
-        self.patience_s = min(self.timeouts.first_token_s, self.timeouts.total_s)
-        self.prepared: Prepared | None
-        """None: it cannot be sent."""
-        headers = openai.build_headers(None if self.credential is None else self.credential.value)
-        try:
-            self.prepared = front.room.transport.prepare(
-                choice.endpoint.url + COMPLETION_PATHS[lane.path], headers, settings_of(provider)
-            )
-        except UpstreamFailure:
-            self.prepared = None  # the task meets it again, and tells
-        self.lines = ""
-        """Of the answer's head; made with the first."""
 
 
 class Ride:
