@@ -34,10 +34,8 @@ async def test_in_hundreds_of_scenarios_every_caller_gets_one_answer_and_nothing
 async def test_a_caller_who_has_nothing_to_do_with_it_keeps_its_latency(among: ChaosRun) -> None:
     scenarios = [draw(seed, callers=[Caller.PATIENT, Caller.LEAVES]) for seed in SEEDS[:100]]
     await among.calm(scenarios)
-    await among.batch(scenarios)
-    if among.report.p99_s > among.report.bound_s:  # of 80 requests: one pause of a busy machine is enough
-        for _ in range(3):
-            await among.batch(scenarios)
+    for _ in range(3):  # of a single batch's 80 requests one pause of a busy machine would decide
+        await among.batch(scenarios)
 
     assert among.report.innocent_complaints == []
     assert among.report.p99_s <= among.report.bound_s
