@@ -41,6 +41,7 @@ class ErrorCode(Enum):
     CREDENTIAL_REFUSED = _Facts("HG1018", 502, "api_error", "provider_credential_refused", False)
     OVERLOADED = _Facts("HG1019", 503, "api_error", "gateway_overloaded", True)
     HEAD_TOO_LARGE = _Facts("HG1020", 431, "invalid_request_error", "headers_too_large", False)
+    UNSUPPORTED = _Facts("HG1021", 400, "invalid_request_error", "unsupported_parameter", False)
 
     @property
     def id(self) -> str:

@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from gateway_runtime.providers.cause import Cause, judge_error
-from gateway_runtime.providers.error import build_openai_error, read_error
+from gateway_runtime.providers.error import ProviderError, build_openai_error, read_error
 from gateway_runtime.providers.usage import NO_USAGE, Counts, Usage, build_usage, read_usage
 
 _ABSENT: Final = msgspec.Raw(b"null")
@@ -44,6 +44,8 @@ class Fault(NamedTuple):
     """Of an error: the JSON for the caller, in OpenAI's shape, with the provider's own words. They may quote
     the key that was refused.
     """
+    error: ProviderError | None = None
+    """The same before it was put into a caller's shape: from wires that are not OpenAI's, without `body`."""
 
 
 class Answer(NamedTuple):
@@ -96,6 +98,14 @@ def read_answer(body: bytes) -> Answer:
     if is_error(found):
         return Answer(read_usage(found.usage), read_fault(body))
     return Answer(read_usage(found.usage), None)
+
+
+def build_fault(error: ProviderError) -> Fault:
+    """Of an error that a provider reports in an answer which began well."""
+    cause = judge_error(error.status or 500, error)
+    words = cause.value.replace("_", " ")
+    reason = f"the provider reported an error: {words}"
+    return Fault("error", reason, cause, error.status or cause.status, error=error)
 
 
 def read_facts(data: bytes) -> Facts | None:

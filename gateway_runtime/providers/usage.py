@@ -21,6 +21,8 @@ class Usage(msgspec.Struct, frozen=True):
     """How many of the input the provider read from its cache."""
     reasoning_tokens: int = 0
     """How many of the output the caller does not see."""
+    cache_write_tokens: int = 0
+    """How many of the input the provider put into its cache, where it says so; some bill them higher."""
 
 
 NO_USAGE = msgspec.Raw(b"null")
