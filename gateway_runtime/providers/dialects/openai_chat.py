@@ -2,8 +2,8 @@
 chunks in, OpenAI's JSON out.
 
 Between a caller and a provider that both speak it nothing is written anew: see `stream` and `answer`.
-Formats: https://platform.openai.com/docs/api-reference/chat/object and .../chat-streaming. What OpenAI does not have
-comes under the names that clients know: `reasoning_content`, `thinking_blocks` (LiteLLM's).
+Formats: https://platform.openai.com/docs/api-reference/chat/object and .../chat-streaming. What OpenAI does
+not have comes under the names that clients know: `reasoning_content`, `thinking_blocks` (LiteLLM's).
 """
 
 from collections.abc import Sequence
