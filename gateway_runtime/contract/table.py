@@ -13,7 +13,12 @@ import msgspec
 from gateway_runtime.contract.ids import EndpointId, KeyHash, ProviderId, RouteId, TenantId
 from gateway_runtime.contract.secret import Secret
 
-ProviderType: TypeAlias = Literal["openai", "openai-compatible"]
+WireName: TypeAlias = Literal[
+    "openai", "azure", "anthropic", "google", "vertex", "bedrock", "cohere", "ollama", "litellm"
+]
+"""What a provider speaks."""
+Unsupported: TypeAlias = Literal["Refuse", "Drop"]
+"""What becomes of a request's member that its provider cannot express."""
 Strategy: TypeAlias = Literal["Weighted", "RoundRobin", "LeastBusy", "Latency", "Cost"]
 RetryCause: TypeAlias = Literal[
     "ConnectFailure", "Reset", "Timeout", "ServerError", "RateLimited", "Malformed"
@@ -62,6 +67,8 @@ class Model(_Frozen, frozen=True, kw_only=True):
     """What the provider calls it; equal to `name` unless the manifest says otherwise."""
     price: Price | None = None
     """None: not known."""
+    max_output_tokens: int | None = None
+    """What it can write at most; None: not known."""
 
 
 class ActiveProbe(_Frozen, frozen=True, kw_only=True):
@@ -152,11 +159,40 @@ class UpstreamLimits(_Frozen, frozen=True, kw_only=True):
     """The longest that one waits there."""
 
 
+class AzureOptions(_Frozen, frozen=True, kw_only=True):
+    api_version: str | None = None
+    """Such as `2024-10-21`; None for the v1 API, which has none."""
+    tenant: str | None = None
+    """Of Entra, and the next the application in it. Both None: the credential is the resource's API key."""
+    client: str | None = None
+    workload: bool = False
+    """Tokens are got for the pod's own identity, instead of with a client secret from the credential."""
+
+
+class VertexOptions(_Frozen, frozen=True, kw_only=True):
+    project: str
+    location: str
+    workload: bool = False
+    """Tokens are got for the pod's own identity, instead of with a service account's key."""
+
+
+class BedrockOptions(_Frozen, frozen=True, kw_only=True):
+    region: str
+    workload: bool = False
+    """Keys are got for the pod's own identity (IRSA or Pod Identity), instead of from the credential."""
+
+
+class LitellmOptions(_Frozen, frozen=True, kw_only=True):
+    provider: str
+    """As litellm calls it: `databricks`."""
+
+
 class Provider(_Frozen, frozen=True, kw_only=True, tag_field="kind", tag="Provider"):
     id: ProviderId
     uid: str
     generation: int
-    type: ProviderType
+    type: str
+    """As the manifest calls it; what follows from it stands in the other fields."""
     endpoints: tuple[Endpoint, ...]
     credentials: tuple[Credential, ...]
     """The first is used; the others take its place when the provider refuses it (401, 403)."""
@@ -172,6 +208,12 @@ class Provider(_Frozen, frozen=True, kw_only=True, tag_field="kind", tag="Provid
     tls: ProviderTls | None = None
     """None: the system's authorities, the URL's host, and no certificate of ours."""
     limits: UpstreamLimits = UpstreamLimits()
+    wire: WireName = "openai"
+    azure: AzureOptions | None = None
+    """Of wire azure; and the others likewise, of theirs."""
+    vertex: VertexOptions | None = None
+    bedrock: BedrockOptions | None = None
+    litellm: LitellmOptions | None = None
 
 
 class Target(_Frozen, frozen=True, kw_only=True):
@@ -233,6 +275,7 @@ class Route(_Frozen, frozen=True, kw_only=True, tag_field="kind", tag="Route"):
     fallbacks: tuple[FallbackRule, ...] = ()
     """Other models, in this order, when the route gives up. Theirs in turn are not followed."""
     hedge: Hedge | None = None
+    unsupported: Unsupported = "Refuse"
 
 
 class Limit(_Frozen, frozen=True, kw_only=True):
