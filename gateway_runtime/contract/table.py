@@ -83,6 +83,8 @@ class ActiveProbe(_Frozen, frozen=True, kw_only=True):
     """So many failed probes in a row make an endpoint unhealthy."""
     healthy_after: int
     """So many good probes in a row make it healthy again."""
+    authorized: bool = True
+    """It carries the credential. Without it, a provider that asks for one is alive."""
 
 
 class CircuitPolicy(_Frozen, frozen=True, kw_only=True):

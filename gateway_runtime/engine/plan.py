@@ -40,6 +40,8 @@ class Choice(msgspec.Struct, frozen=True):
     """Its circuit is open and it goes all the same: `Breaker.begin(last_resort=True)`."""
     blend_usd_picos: int | None = None
     """What three tokens of input and one of output cost there; None: not known."""
+    max_output_tokens: int | None = None
+    """What the model writes at most; None: not known."""
 
 
 class Party(msgspec.Struct, frozen=True):
@@ -127,9 +129,10 @@ def _build_party(candidate: Candidate, model: str, choices: list[Choice]) -> Par
     listed = candidate.models.get(wanted)
     upstream = wanted if listed is None else listed.upstream_name
     blend = None if listed is None else _blend_price(listed)
+    most = None if listed is None else listed.max_output_tokens
     first = len(choices)
     choices.extend(
-        Choice(candidate.provider, endpoint, upstream, slot, blend_usd_picos=blend)
+        Choice(candidate.provider, endpoint, upstream, slot, blend_usd_picos=blend, max_output_tokens=most)
         for slot, endpoint in enumerate(candidate.provider.endpoints, start=first)
     )
     return Party(candidate.weight, tuple(choices[first:]))

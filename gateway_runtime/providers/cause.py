@@ -69,6 +69,7 @@ _BY_WORD: Final = {
     "content_filter": Cause.CONTENT_FILTERED,  # Azure
     "responsibleaipolicyviolation": Cause.CONTENT_FILTERED,  # Azure, as the inner code
     "content_policy_violation": Cause.CONTENT_FILTERED,  # OpenAI
+    "server_error": Cause.SERVER_ERROR,  # OpenAI; Bedrock's wire says it of a 424
     "invalid_api_key": Cause.CREDENTIAL_REFUSED,  # OpenAI, Groq, Together
     "authentication_error": Cause.CREDENTIAL_REFUSED,  # DeepSeek, xAI
     "account_deactivated": Cause.CREDENTIAL_REFUSED,  # OpenAI
@@ -104,6 +105,7 @@ _BY_PHRASE: Final = (
     ("api key not valid", Cause.CREDENTIAL_REFUSED),  # Google, with a 400
     ("capacity exceeded", Cause.OVERLOADED),  # Mistral, with a 429
     ("overloaded", Cause.OVERLOADED),  # OpenAI, Together
+    ("payload size exceeds the limit", Cause.REQUEST_TOO_LARGE),  # Google, with a 400
 )
 
 _BY_STATUS: Final = {
@@ -113,8 +115,10 @@ _BY_STATUS: Final = {
     404: Cause.NOT_FOUND,
     408: Cause.TIMED_OUT,
     413: Cause.REQUEST_TOO_LARGE,
+    424: Cause.SERVER_ERROR,  # Bedrock: the model failed
     429: Cause.RATE_LIMITED,
     498: Cause.OVERLOADED,  # Groq's flex tier
+    499: Cause.TIMED_OUT,  # Cohere, Ollama: cancelled at their end
     503: Cause.OVERLOADED,
     504: Cause.TIMED_OUT,
     529: Cause.OVERLOADED,  # Anthropic's, through gateways

@@ -72,4 +72,5 @@ class Dialect(Protocol):
     def build_provider_error(self, error: ProviderError, cause: Cause) -> bytes:
         """The JSON body that passes a provider's refusal on."""
 
-    def build_provider_error_event(self, error: ProviderError, cause: Cause) -> bytes: ...
+    def build_last_event(self, body: bytes) -> bytes:
+        """body: of an error, in the caller's shape. It ends a stream that has begun."""

@@ -27,6 +27,8 @@ class ProviderError(msgspec.Struct, frozen=True):
     """Code, inner code and type, in lower case: what `cause` looks up."""
     status: int | None = None
     """The HTTP status that the body itself names: all that an error in a stream has."""
+    retry_after_s: float | None = None
+    """When to try again, where the body says it: Google's does."""
 
 
 def read_error(body: bytes | msgspec.Raw) -> ProviderError:

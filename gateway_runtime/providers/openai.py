@@ -64,7 +64,19 @@ def build_event(data: bytes) -> bytes:
     return b"data: " + b"\ndata: ".join(lines) + b"\n\n"
 
 
+class _Model(msgspec.Struct):
+    id: str
+    object: str = "model"
+    created: int = 0
+    """The SDKs want one; the gateway knows none."""
+    owned_by: str = "headgate"
+
+
 def build_model_list(names: Iterable[str]) -> bytes:
-    """The body of `GET /v1/models`. The SDKs want a `created`; the gateway knows none and says 0."""
-    data = [{"id": name, "object": "model", "created": 0, "owned_by": "headgate"} for name in names]
-    return _encoder.encode({"object": "list", "data": data})
+    """The body of `GET /v1/models`."""
+    return _encoder.encode({"object": "list", "data": [_Model(name) for name in names]})
+
+
+def build_model(name: str) -> bytes:
+    """The body of `GET /v1/models/{name}`."""
+    return _encoder.encode(_Model(name))

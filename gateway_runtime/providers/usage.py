@@ -33,6 +33,8 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]  # the largest that ev
 
 class _InputDetails(msgspec.Struct):
     cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+    """OpenRouter's, for models that bill it."""
 
 
 class _OutputDetails(msgspec.Struct):
@@ -69,18 +71,17 @@ def read_usage(usage: msgspec.Raw) -> Usage | None:
 
 
 def build_usage(counts: Counts) -> Usage:
-    cached = 0 if counts.prompt_tokens_details is None else counts.prompt_tokens_details.cached_tokens
+    details = counts.prompt_tokens_details
+    cached = 0 if details is None else details.cached_tokens
+    written = 0 if details is None else details.cache_write_tokens
     reasoning = (
         0 if counts.completion_tokens_details is None else counts.completion_tokens_details.reasoning_tokens
     )
     output = counts.completion_tokens or 0
-    return Usage(
-        counts.prompt_tokens,
-        output,
-        # A part above its whole cannot be; the price of the rest would be negative.
-        min(cached or counts.prompt_cache_hit_tokens or 0, counts.prompt_tokens),
-        min(reasoning or 0, output),
-    )
+    # A part above its whole cannot be; the price of the rest would be negative.
+    cached = min(cached or counts.prompt_cache_hit_tokens or 0, counts.prompt_tokens)
+    written = min(written or 0, counts.prompt_tokens - cached)
+    return Usage(counts.prompt_tokens, output, cached, min(reasoning or 0, output), written)
 
 
 def _read_counts(usage: msgspec.Raw) -> Usage | None:

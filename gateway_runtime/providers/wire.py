@@ -51,6 +51,8 @@ class EmbeddingsRequest(NamedTuple):
     dimensions: int | None = None
     present: AbstractSet[str] = frozenset()
     """The names of the body's top level that are not null."""
+    base64: bool = False
+    """How the caller wants the vectors; no wire's concern."""
 
 
 class EmbeddingsAnswer(NamedTuple):
@@ -92,6 +94,25 @@ class ChatStream(Protocol):
 
     def finish(self) -> list[ChatChunk]:
         """The body has ended. Sets `fault` (kind `torn`) when the answer was not whole."""
+
+
+class CallerStream(Protocol):
+    """The caller's end of it: the provider's bytes in, the caller's out, by the rules of `stream`."""
+
+    events: int
+    """Good ones so far."""
+    done: bool
+    fault: Fault | None
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def ended(self) -> bool: ...
+
+    def feed(self, chunk: bytes) -> bytes: ...
+
+    def finish(self) -> bytes: ...
 
 
 class Wire(Protocol):

@@ -41,6 +41,9 @@ def _check_provider(provider: Provider) -> Iterator[str]:
             yield f"the URL of endpoint {endpoint.id} has a user or a password in it; use credentials instead"
         elif url.scheme not in ("http", "https") or not url.host:
             yield f'the URL "{endpoint.url}" of endpoint {endpoint.id} is not http://host/… or https://host/…'
+    options = {"vertex": provider.vertex, "bedrock": provider.bedrock, "litellm": provider.litellm}
+    if provider.wire in options and options[provider.wire] is None:
+        yield f"the provider speaks {provider.wire} and has no options for it"
     problem = None if provider.tls is None else find_tls_problem(provider.tls)
     if problem is not None:
         yield problem

@@ -25,9 +25,12 @@ from gateway_runtime.engine.learnt import read_wait
 from gateway_runtime.engine.limits import Refused, take_all
 from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.providers.answer import read_answer
+from gateway_runtime.providers.dialect import Stamp
+from gateway_runtime.providers.operations import OPERATIONS
 from gateway_runtime.providers.request_body import RequestBody, read_body
+from gateway_runtime.providers.translation import Question, Translation
 from gateway_runtime.server.endpoint import Attempt
-from gateway_runtime.server.front import CALLER_LEFT, COMPLETION_PATHS, Front, FrontReply
+from gateway_runtime.server.front import CALLER_LEFT, Front, FrontReply
 from gateway_runtime.server.headers import build_fixed_lines, build_varying_lines
 from gateway_runtime.server.journey import Begun, Journey, note_attempt
 from gateway_runtime.server.lane import Lane
@@ -159,6 +162,7 @@ class Ride:
         "_sent_s",
         "_size",
         "_stop",
+        "_translation",
         "at_s",
     )
 
@@ -173,6 +177,8 @@ class Ride:
         self._body = body
         self._size = size
         self._attempt: Attempt | None = None
+        self._translation: Translation | None = None
+        """None: bytes pass as they are."""
         self._exchange: Exchange | None = None
         """While an answer is waited for."""
 
@@ -197,7 +203,19 @@ class Ride:
             self._hand_over(None)
             return
         self._attempt = attempt
-        exchange = prepared.send_at_once(record.request_id, body.build(choice.model), self._hear)
+        if stop.translator is None:
+            data = body.build(choice.model)
+        else:
+            stamp = Stamp(record.request_id, int(room.clock.unix()), choice.model)
+            question = Question(OPERATIONS[lane.path], body, {})
+            self._translation = translation = stop.translator.translate(question, stamp)
+            if translation is None:
+                attempt.end(Outcome.CANCELLED, "")
+                self._attempt = None
+                self._hand_over(None)
+                return
+            data = translation.outgoing.body
+        exchange = prepared.send_at_once(record.request_id, data, self._hear)
         if exchange is None:
             attempt.end(Outcome.CANCELLED, "")
             self._attempt = None
@@ -280,8 +298,11 @@ class Ride:
             or "content-encoding" in headers
         ):
             return False
-        found = read_answer(body)
-        if found.fault is not None:
+        if self._translation is None:
+            usage, fault = read_answer(body)
+        else:
+            body, usage, fault = self._translation.read_answer(body)
+        if fault is not None:
             return False
         room, record, stop, attempt = self._front.room, self._record, self._stop, self._attempt
         assert attempt is not None
@@ -289,7 +310,7 @@ class Ride:
         wait_s = read_wait(headers)
         if wait_s is not None:
             room.state.learnt.note(stop.key, wait_s, now_s, sent_s=self._sent_s)
-        record.usage = found.usage
+        record.usage = usage
         record.waited_s = took_s = now_s - self._sent_s
         attempt.succeed(took_s)  # whether the caller takes the answer says nothing of the endpoint
         room.metrics.count_attempt(stop.provider_id, Outcome.OK)
@@ -310,8 +331,7 @@ class Ride:
             lane.running.live,
             lane.tenant,
             lane.route,
-            self._body,
-            COMPLETION_PATHS[lane.path],
+            Question(OPERATIONS[lane.path], self._body, {}),
             self._caller,
             record,
             began_s=record.started_s,

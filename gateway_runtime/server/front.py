@@ -18,12 +18,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 from typing import Final, NamedTuple, Protocol
 
-import msgspec
 import structlog
 
 from gateway_runtime.contract.errors import GatewayError
 from gateway_runtime.engine.trace import Trace
 from gateway_runtime.providers import openai
+from gateway_runtime.providers.dialect import Dialect
+from gateway_runtime.providers.dialects.anthropic.models import build_model as describe_for_anthropic
+from gateway_runtime.providers.dialects.anthropic.models import build_model_list as list_for_anthropic
+from gateway_runtime.providers.operations import CHAT, OPERATIONS
 from gateway_runtime.server.headers import JSON, build_error_headers, build_headers
 from gateway_runtime.server.journey import Room
 from gateway_runtime.server.load import Load
@@ -41,16 +44,15 @@ from gateway_runtime.server.reply import CallerGone, Reply
 from gateway_runtime.server.request import Ask, authenticate, serve_completion
 from gateway_runtime.server.settings import GatewaySettings
 
-COMPLETIONS: Final = "/v1/chat/completions"
-EMBEDDINGS: Final = "/v1/embeddings"
 MODELS: Final = "/v1/models"
-SERVED: Final = (f"POST {COMPLETIONS}", f"POST {EMBEDDINGS}", f"GET {MODELS}", f"GET {MODELS}/{{id}}")
-
-COMPLETION_PATHS: Final = {path: path.removeprefix("/v1") for path in (COMPLETIONS, EMBEDDINGS)}
-"""To what is appended to an endpoint's URL."""
+SERVED: Final = (*(f"POST {path}" for path in OPERATIONS), f"GET {MODELS}", f"GET {MODELS}/{{id}}")
 
 CALLER_LEFT: Final = 499
 """nginx's status for it; only logs and metrics see it."""
+
+
+PASSED_HEADERS: Final = frozenset({"anthropic-beta", "anthropic-version"})
+"""A caller's headers which say what its body means. A provider that speaks the same gets them."""
 
 
 class Incoming(NamedTuple):
@@ -63,6 +65,8 @@ class Incoming(NamedTuple):
     """Raises GatewayError for one that is too long, breaks off or stalls."""
     length: int | None
     """Of the body, if it was told."""
+    headers: Mapping[str, str]
+    """Of the caller's, those in PASSED_HEADERS; lower case."""
 
 
 class FrontReply(Reply, Protocol):
@@ -133,6 +137,8 @@ class Front:
 
     def open_record(self, path: str, now_s: float) -> Record:
         record = Record(f"{self._id_prefix}{next(self._id_numbers):08x}", path, now_s)
+        if record.operation is not None and record.operation.manner == "anthropic":
+            record.started_unix_s = self.room.clock.unix()
         if self.settings.access_log or self.settings.debug_headers:
             record.trace = Trace(is_shown=self.settings.debug_headers)
         return record
@@ -142,10 +148,10 @@ class Front:
         if self.draining:
             raise refuse_while_draining()
         path, method = incoming.path, incoming.method
-        if path in COMPLETION_PATHS:
+        if record.operation is not None:
             if method != "POST":
                 return await self._refuse_method(incoming, "POST", reply, record)
-            ask = Ask(incoming.key, COMPLETION_PATHS[path], incoming.read_body, self.load)
+            ask = Ask(incoming.key, record.operation, incoming.headers, incoming.read_body, self.load)
             return await serve_completion(self.room, ask, reply, record)
         if path == MODELS or path.startswith(f"{MODELS}/"):
             if method != "GET":
@@ -158,12 +164,13 @@ class Front:
         """Raises GatewayError."""
         running, tenant = authenticate(self.room.reloader.running, incoming.key, record)
         names = running.live.models_for(tenant)
+        is_anthropics = "anthropic-version" in incoming.headers
         if incoming.path == MODELS:
-            return openai.build_model_list(names)
+            return list_for_anthropic(names) if is_anthropics else openai.build_model_list(names)
         name = incoming.path.removeprefix(f"{MODELS}/")
         if running.live.match_route(tenant, name) is None:
             raise refuse_unknown_model(name, names)
-        return msgspec.json.encode({"id": name, "object": "model", "created": 0, "owned_by": "headgate"})
+        return describe_for_anthropic(name) if is_anthropics else openai.build_model(name)
 
     async def _refuse_method(
         self, incoming: Incoming, allowed: str, reply: FrontReply, record: Record
@@ -179,7 +186,7 @@ class Front:
         headers.update(extra or {})
         try:
             async with asyncio.timeout(LAST_WORDS_S):
-                await reply.send(error.code.status, headers, openai.build_error(error))
+                await reply.send(error.code.status, headers, find_dialect(record).build_error(error))
         except CallerGone:
             record.status = CALLER_LEFT
         except TimeoutError:
@@ -206,6 +213,11 @@ class Front:
                 output_tokens=record.usage and record.usage.output_tokens,
                 duration_ms=round((now_s - record.started_s) * 1000, 2),
             )
+
+
+def find_dialect(record: Record) -> Dialect:
+    """In which errors are told: OpenAI's, where nothing else is known."""
+    return CHAT.dialect if record.operation is None else record.operation.dialect
 
 
 def find_key(authorization: str, api_key: str | None) -> str | None:

@@ -11,12 +11,13 @@ byte up to the digits of its Content-Length, means the same and is not read agai
 import re
 from typing import Final
 
-from gateway_runtime.server.front import COMPLETIONS, EMBEDDINGS, find_key
+from gateway_runtime.providers.operations import CHAT, EMBEDDINGS
+from gateway_runtime.server.front import find_key
 from gateway_runtime.server.plain import MAX_HEADER_BYTES
 
 _HEAD: Final = re.compile(
     rb"POST (%b) HTTP/1\.1\r\n((?:[!#$%%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+)\r\n"
-    % b"|".join((COMPLETIONS.encode(), EMBEDDINGS.encode()))
+    % b"|".join(re.escape(operation.path.encode()) for operation in (CHAT, EMBEDDINGS))
 )
 """RFC 9112, 3 and 5, without white space before a colon and without folded lines."""
 

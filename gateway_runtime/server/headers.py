@@ -20,7 +20,7 @@ from gateway_runtime.server.record import Record
 JSON: Final = "application/json"
 EVENTS: Final = "text/event-stream; charset=utf-8"
 
-_PASSED: Final = ("x-request-id", "openai-processing-ms", "openai-version", "x-should-retry")
+_PASSED: Final = ("x-request-id", "request-id", "openai-processing-ms", "openai-version", "x-should-retry")
 _LIMIT_NAMES: Final = (
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",
@@ -46,9 +46,15 @@ def build_headers(record: Record, now_s: float, content_type: str) -> dict[str, 
         headers["x-headgate-provider"] = record.provider.id
     if record.fallback is not None:
         headers["x-headgate-fallback"] = f"{record.fallback.model}; {record.fallback.reason}"
+    if record.dropped:
+        headers["x-headgate-dropped"] = ", ".join(record.dropped)
     if record.trace is not None and record.trace.is_shown:
         headers["x-headgate-decisions"] = str(record.trace)
-    if record.standing is not None:
+    if record.operation is not None and record.operation.manner == "anthropic":
+        headers["request-id"] = record.request_id
+        if record.standing is not None:
+            headers.update(build_anthropic_limit_headers(record.standing, record.started_unix_s))
+    elif record.standing is not None:
         headers.update(build_limit_headers(record.standing))
     return headers
 
@@ -101,6 +107,16 @@ def build_error_headers(record: Record, now_s: float, error: GatewayError) -> di
 def build_limit_headers(standing: Standing) -> dict[str, str]:
     values = (str(standing.limit), str(standing.remaining), format_reset(standing.reset_s))
     return dict(zip(_LIMIT_NAMES, values, strict=True))
+
+
+def build_anthropic_limit_headers(standing: Standing, unix_s: float) -> dict[str, str]:
+    """https://docs.anthropic.com/en/api/rate-limits#response-headers. unix_s: now."""
+    resets = datetime.fromtimestamp(math.ceil(unix_s + standing.reset_s), UTC)
+    return {
+        "anthropic-ratelimit-requests-limit": str(standing.limit),
+        "anthropic-ratelimit-requests-remaining": str(standing.remaining),
+        "anthropic-ratelimit-requests-reset": resets.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
 
 
 def format_reset(seconds: float) -> str:

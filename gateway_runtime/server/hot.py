@@ -32,7 +32,10 @@ SWEEP_S: Final = 30.0
 MAX_PIPELINED_BYTES: Final = 64 * 1024
 """Of requests that come before the one under way is answered; then the caller has to wait."""
 
-_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_STATUS_LINES: Final = {status: f"HTTP/1.1 {status} \r\n" for status in range(200, 600)} | {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+}
+"""Some providers' statuses are nobody's standard: 498, 529. A phrase may be empty (RFC 9112, 4)."""
 
 
 class HotListener:
@@ -201,7 +204,7 @@ class HotConnection(asyncio.Protocol):
         self.begun = False
         self._record = front.open_record(path, front.room.clock.now())
         read = self._read_body if bug is None else partial(_raise, bug)
-        incoming = Incoming("POST", path, key, read, self._body_length)
+        incoming = Incoming("POST", path, key, read, self._body_length, _NO_HEADERS)
         self.go_on(front.serve(incoming, self, self._record))
 
     async def _serve(self, work: Coroutine[None, None, None]) -> None:
@@ -342,6 +345,10 @@ class HotConnection(asyncio.Protocol):
             await self._drained
         finally:
             self._drained = None
+
+
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+"""`head` takes no request that brings one of PASSED_HEADERS."""
 
 
 async def _raise(bug: Exception) -> bytes:

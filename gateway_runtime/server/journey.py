@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway_runtime.contract.errors import GatewayError
+from gateway_runtime.contract.errors import ErrorCode, GatewayError
 from gateway_runtime.contract.table import Credential, Route, Tenant, Timeouts
 from gateway_runtime.engine.balance import Availability, Choice, order_choices
 from gateway_runtime.engine.fallback import find_fallback
@@ -24,9 +24,8 @@ from gateway_runtime.engine.learnt import LimitKey
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.engine.retry import Outcome, cause_of, decide_retry
 from gateway_runtime.engine.trace import Why
-from gateway_runtime.providers import openai
-from gateway_runtime.providers.answer import is_error, read_facts
-from gateway_runtime.providers.request_body import RequestBody
+from gateway_runtime.providers.translation import Question
+from gateway_runtime.server.address import Desk
 from gateway_runtime.server.attempt import make_attempt
 from gateway_runtime.server.credentials import RefusedCredentials
 from gateway_runtime.server.endpoint import Attempt, Clock
@@ -59,6 +58,7 @@ class Room(NamedTuple):
     clock: Clock
     keeper: Timekeeper
     draw: Callable[[], float]
+    desk: Desk
 
 
 class Tried(NamedTuple):
@@ -99,21 +99,22 @@ class Journey:
         live: LiveTable,
         tenant: Tenant,
         route: Route,
-        body: RequestBody,
-        path: str,
+        question: Question,
         reply: Reply,
         record: Record,
         *,
         began_s: float,
     ) -> None:
-        """path: behind the endpoint's URL. began_s: from when on its deadline counts."""
+        """began_s: from when on its deadline counts."""
         total_s = route.timeouts.total_s
         self._room = room
         self._live = live
         self._tenant = tenant
         self._asked = self._route = route
-        self._model = body.model
-        self._call = Call(body, path, record, reply, room.transport, room.metrics, room.clock, room.keeper)
+        self._model = question.body.model
+        self._call = Call(
+            question, record, reply, room.transport, room.metrics, room.clock, room.keeper, room.desk
+        )
         self._deadline_s = math.inf if total_s is None else began_s + total_s
         self._refused = RefusedCredentials(room.state.refusals)
         self._last: Tried | None = None
@@ -227,7 +228,7 @@ class Journey:
         if sent is not None:
             self._sent.append(choice.slot)
             return Tried(choice, await self._make(choice, self._call, sent.attempt, sent.credential, sent))
-        if hedge is None or self._call.body.stream:
+        if hedge is None or self._call.question.body.stream:
             ended = await self._send(choice, self._call)
             return None if ended is None else Tried(choice, ended)
         won = await run_race(
@@ -262,7 +263,15 @@ class Journey:
             timeouts = _keep_total(timeouts, self._asked)
         learnt = self._room.state.learnt
         ended = await make_attempt(
-            call, choice, credential, attempt, learnt, timeouts, self._deadline_s, sent
+            call,
+            choice,
+            credential,
+            attempt,
+            learnt,
+            timeouts,
+            self._deadline_s,
+            sent,
+            drop=self._route.unsupported == "Drop",
         )
         if ended.outcome is Outcome.CREDENTIAL_REFUSED and not ended.answered:
             self._note_refused(choice, credential, ended)
@@ -296,20 +305,23 @@ class Journey:
             status = 401 if ended.passed is None else ended.passed.status
             raise refuse_without_credential(choice.provider, self._refused.names(choice.provider), status)
         if ended.passed is not None:
-            return await self._pass_on(choice, ended.passed)
+            return await self._pass_on(choice, ended.passed, ended.error)
         attempts = self._call.record.attempts
         raise refuse_after_failure(choice.endpoint.id, ended.outcome, ended.reason, attempts)
 
-    async def _pass_on(self, choice: Choice, passed: PassedAnswer) -> None:
-        """A provider's refusal goes to the caller as it came, if the caller's SDK can read it."""
+    async def _pass_on(self, choice: Choice, passed: PassedAnswer, code: ErrorCode | None) -> None:
+        """A provider's refusal goes to the caller as it came, if the caller's SDK can read it. code: it is
+        ours.
+        """
         call = self._call
+        call.record.error = code
         headers = build_headers(call.record, call.clock.now(), JSON)
         headers.update(passed.headers)
         body = passed.body
-        if not _is_readable(passed):
+        if body is None:
             error = refuse_in_other_shape(choice.endpoint.id, passed.status)
             call.record.error = error.code
-            body = openai.build_error(error)
+            body = call.question.dialect.build_error(error)
         await call.reply.send(passed.status, headers, body)
 
     def _refuse_without_choice(self) -> GatewayError:
@@ -342,21 +354,3 @@ def _keep_total(timeouts: Timeouts, asked: Route) -> Timeouts:
     if total_s is None or total_s >= timeouts.total_s:
         return timeouts
     return msgspec.structs.replace(timeouts, total_s=total_s)
-
-
-class _Worded(msgspec.Struct):
-    """OpenAI's shape of an error, as far as SDKs insist on it."""
-
-    error: dict[str, msgspec.Raw]
-
-
-_worded_decoder = msgspec.json.Decoder(_Worded)
-
-
-def _is_readable(passed: PassedAnswer) -> bool:
-    try:
-        _worded_decoder.decode(passed.body)
-    except msgspec.DecodeError:
-        facts = read_facts(passed.body)
-        return passed.status < 500 and facts is not None and not is_error(facts)
-    return True

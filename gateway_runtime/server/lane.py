@@ -7,13 +7,19 @@ Made at the first request of their kind, thrown away with the table. What change
 circuits, what is in use) is reached through the states and never kept here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
-from gateway_runtime.contract.table import Route, Tenant
+from gateway_runtime.contract.errors import GatewayError
+from gateway_runtime.contract.table import Route, Tenant, WireName
 from gateway_runtime.engine.balance import Choice, Knowledge, order_choices, order_when_ready
 from gateway_runtime.engine.learnt import LimitKey
-from gateway_runtime.providers import openai
-from gateway_runtime.server.front import COMPLETION_PATHS, Front
+from gateway_runtime.providers.dialect import Stamp
+from gateway_runtime.providers.operations import OPERATIONS
+from gateway_runtime.providers.translation import Question, Translation, translate
+from gateway_runtime.providers.wire import Outgoing, Target, Wire
+from gateway_runtime.server.address import FIXED_HEADERS, find_target, wire_of
+from gateway_runtime.server.front import Front
 from gateway_runtime.server.patience import choose_timeouts
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.reload import Running
@@ -90,10 +96,13 @@ class Stop:
         "prepared",
         "provider_id",
         "timeouts",
+        "translator",
     )
 
     def __init__(self, lane: Lane, choice: Choice, front: Front) -> None:
         provider = choice.provider
+        self.translator: Translator | None = None
+        """None: what both sides speak is the same."""
         self.provider_id = provider.id
         self.endpoint = front.room.state.endpoint(choice)
         self.credential = next(iter(provider.credentials), None)
@@ -103,13 +112,53 @@ class Stop:
         self.timeouts = choose_timeouts(lane.route, provider)
         self.patience_s = min(self.timeouts.first_token_s, self.timeouts.total_s)
         self.prepared: Prepared | None
-        """None: it cannot be sent."""
-        headers = openai.build_headers(None if self.credential is None else self.credential.value)
+        """None: not on this way."""
         try:
-            self.prepared = front.room.transport.prepare(
-                choice.endpoint.url + COMPLETION_PATHS[lane.path], headers, settings_of(provider)
-            )
+            self.prepared = self._prepare(lane, choice, front)
         except UpstreamFailure:
             self.prepared = None  # the task meets it again, and tells
         self.lines = ""
         """Of the answer's head; made with the first."""
+
+    def _prepare(self, lane: Lane, choice: Choice, front: Front) -> Prepared | None:
+        """None: something has to be fetched or signed for each request. Raises UpstreamFailure for what
+        cannot be sent.
+        """
+        provider = choice.provider
+        wire = wire_of(provider, choice.endpoint)
+        path = OPERATIONS[lane.path].find_path(wire, choice.model)
+        if front.room.desk.tokens.needs(provider):
+            return None
+        if path is None:
+            path = _PATHS.get(provider.wire)
+            if path is None:
+                return None
+            target = find_target(choice, drop=lane.route.unsupported == "Drop")
+            self.translator = Translator(wire, target, path)
+        url = choice.endpoint.url + path
+        secret = None if self.credential is None else self.credential.value
+        headers = {**FIXED_HEADERS, **wire.authorize(secret, Outgoing(path, b""), url, 0.0)}
+        return front.room.transport.prepare(url, headers, settings_of(provider))
+
+
+_PATHS: Final[Mapping[WireName, str]] = {"anthropic": "/messages", "cohere": "/chat"}
+"""Of wires that send every chat to the same path, with the same headers mostly."""
+
+
+class Translator(NamedTuple):
+    """For requests to one endpoint in other words than the caller's."""
+
+    wire: Wire
+    target: Target
+    path: str
+
+    def translate(self, question: Question, stamp: Stamp) -> Translation | None:
+        """None: it is not like the others, or cannot be said; the task meets it again."""
+        try:
+            translation = translate(question, self.wire, self.target, stamp, ask_usage=False)
+        except GatewayError:
+            return None
+        outgoing = translation.outgoing
+        if outgoing.path != self.path or outgoing.headers or outgoing.dropped:
+            return None
+        return translation

@@ -10,6 +10,7 @@ requests under way finish, and only then the rest stops.
 """
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -21,6 +22,8 @@ from aiohttp import web
 from gateway_runtime.contract.health import EndpointReport, HealthReport
 from gateway_runtime.contract.stream import Ack, Nack, Version
 from gateway_runtime.contract.table import RoutingTable
+from gateway_runtime.media import MediaFetcher
+from gateway_runtime.server.address import Desk
 from gateway_runtime.server.admin import Admin
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.front import Front
@@ -40,6 +43,7 @@ from gateway_runtime.server.settings import GatewaySettings
 from gateway_runtime.server.state import LiveState
 from gateway_runtime.server.stream import StreamClient
 from gateway_runtime.server.tls import GOODBYE_S, HANDSHAKE_S, FrontTls, UnusableCertificate
+from gateway_runtime.tokens import Tokens
 from gateway_runtime.upstream.endpoint import list_upstreams
 from gateway_runtime.upstream.exchange import Transport
 from gateway_runtime.upstream.transport import PooledTransport
@@ -73,11 +77,14 @@ class Gateway:
         self._metrics.watch_upstream(self._transport.statistics)
         self._metrics.watch_circuits(self._state.circuits)
         self._reporter = Reporter(self._state, draw)
-        self._prober = Prober(self._state, self._transport, draw)
+        self._desk = make_desk(self._transport, clock, draw, allow_private_media=settings.allow_private_media)
+        self._prober = Prober(self._state, self._transport, self._desk, draw)
         self._keeper = TableKeeper(settings.state_dir, settings.bootstrap_dir, self._reloader, self._metrics)
         self._stream = StreamClient(settings, self._reloader, self._reporter, self._metrics, draw)
         keeper = Timekeeper(asyncio.get_running_loop())
-        room = Room(self._reloader, self._state, self._transport, self._metrics, clock, keeper, draw)
+        room = Room(
+            self._reloader, self._state, self._transport, self._metrics, clock, keeper, draw, self._desk
+        )
         self._front = Front(room, settings)
         self._admin = Admin(self._reloader, self._state, self._metrics, self.find_unreadiness)
         self._admin.app.add_routes(admin_routes)
@@ -210,11 +217,13 @@ class Gateway:
             await asyncio.gather(self._background, return_exceptions=True)
         await self._keeper.finish()
         await self._admin_runner.cleanup()
+        await self._desk.close()
         await self._transport.close()
 
     def _list_background(self) -> dict[str, Callable[[], Awaitable[None]]]:
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "probes": self._prober.run,
+            "tokens": self._desk.tokens.run,
             "table keeper": self._keeper.run,
         }
         if self._settings.operator_urls:
@@ -229,7 +238,15 @@ class Gateway:
     def _note_applied(self, running: Running) -> None:
         self._metrics.note_table(running)
         self._transport.retain(list_upstreams(running.live.table.providers))
+        self._desk.tokens.configure(running.live.table.providers)
         self._prober.watch(running.live)
+
+
+def make_desk(
+    transport: Transport, clock: Clock, draw: Callable[[], float], *, allow_private_media: bool = False
+) -> Desk:
+    tokens = Tokens(transport, clock.now, clock.unix, os.environ, draw=draw)
+    return Desk(tokens, MediaFetcher(allow_private=allow_private_media), clock)
 
 
 def make_transport() -> Transport:

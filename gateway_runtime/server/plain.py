@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from gateway_runtime.providers.openai import build_error
-from gateway_runtime.server.front import CALLER_LEFT, Front, Incoming, find_key
+from gateway_runtime.server.front import CALLER_LEFT, PASSED_HEADERS, Front, Incoming, find_key
 from gateway_runtime.server.headers import JSON
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import refuse_large_body, refuse_large_head, refuse_unreadable_body
@@ -66,6 +66,7 @@ class PlainServer(web.Server):
             read_key(request.headers),
             lambda: _read_body(request, settings.max_body_bytes, settings.body_idle_s),
             request.content_length if request.body_exists else 0,
+            {name: request.headers[name] for name in PASSED_HEADERS if name in request.headers},
         )
         self._busy.add(request.protocol)
         try:

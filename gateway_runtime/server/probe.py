@@ -9,7 +9,7 @@ The one subtle rule: a probe asks whether the endpoint can be reached and takes 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from gateway_runtime.contract.health import Health
@@ -17,8 +17,10 @@ from gateway_runtime.contract.ids import EndpointId
 from gateway_runtime.contract.table import ActiveProbe, Credential, Endpoint, Provider
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.engine.retry import Outcome
-from gateway_runtime.providers.openai import build_headers
+from gateway_runtime.providers.wires.bedrock.credentials import UnusableCredential
+from gateway_runtime.server.address import FIXED_HEADERS, Desk, authorize_probe
 from gateway_runtime.server.state import LiveState
+from gateway_runtime.tokens import TokenRefused
 from gateway_runtime.upstream.exchange import Transport, UpstreamAnswer, UpstreamFailure, UpstreamRequest
 from gateway_runtime.upstream.trust import TlsSettings, settings_of
 
@@ -66,9 +68,10 @@ class _Watch(NamedTuple):
 
 
 class Prober:
-    def __init__(self, state: LiveState, transport: Transport, draw: Callable[[], float]) -> None:
+    def __init__(self, state: LiveState, transport: Transport, desk: Desk, draw: Callable[[], float]) -> None:
         self._state = state
         self._transport = transport
+        self._desk = desk
         self._draw = draw
         self._wake = asyncio.Event()
         self._places = asyncio.Semaphore(CONCURRENCY)
@@ -121,11 +124,20 @@ class Prober:
         refused: list[str] = []
         try:
             async with asyncio.timeout(watch.probe.timeout_s):
+                if not watch.probe.authorized:
+                    return _judge(await self._ask(provider, watch, {}), refused)
                 for credential in watch.credentials or (None,):
-                    status = await self._ask(provider, watch, credential)
+                    headers = await authorize_probe(
+                        self._desk, provider, watch.endpoint, watch.probe.path, credential
+                    )
+                    status = await self._ask(provider, watch, headers)
                     if status not in (401, 403):
                         return _judge(status, refused)
                     refused.append(_describe_refusal(credential, status))
+        except UnusableCredential as error:
+            return Probed(good=False, definite=True, reason=str(error))
+        except TokenRefused as error:
+            return Probed(good=False, definite=True, reason=f"no token for the probe: {error.reason}")
         except UpstreamFailure as failure:
             if failure.outcome is Outcome.SATURATED:
                 return None
@@ -135,11 +147,11 @@ class Prober:
             return Probed(good=False, definite=False, reason=reason)
         return Probed(good=False, definite=True, reason=", ".join(refused))
 
-    async def _ask(self, provider: Provider, watch: _Watch, credential: Credential | None) -> int:
+    async def _ask(self, provider: Provider, watch: _Watch, authorization: Mapping[str, str]) -> int:
         request = UpstreamRequest(
             "GET",
             watch.endpoint.url + watch.probe.path,
-            build_headers(None if credential is None else credential.value, "probe"),
+            {**FIXED_HEADERS, "x-request-id": "probe", **authorization},
             None,
             min(provider.timeouts.connect_s, watch.probe.timeout_s),
             may_queue=False,

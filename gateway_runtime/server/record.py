@@ -10,6 +10,7 @@ from gateway_runtime.contract.table import Provider, Route, Tenant
 from gateway_runtime.engine.fallback import Fallback
 from gateway_runtime.engine.limits import Standing
 from gateway_runtime.engine.trace import Trace
+from gateway_runtime.providers.operations import OPERATIONS
 from gateway_runtime.providers.usage import Usage
 
 
@@ -17,17 +18,20 @@ class Record:
     __slots__ = (
         "attempts",
         "done_s",
+        "dropped",
         "error",
         "events",
         "fallback",
         "first_byte_s",
         "model",
+        "operation",
         "path",
         "provider",
         "request_id",
         "route",
         "standing",
         "started_s",
+        "started_unix_s",
         "status",
         "tenant",
         "trace",
@@ -38,7 +42,11 @@ class Record:
     def __init__(self, request_id: str, path: str, started_s: float) -> None:
         self.request_id = request_id
         self.path = path
+        self.operation = OPERATIONS.get(path)
+        """None: what is asked is nothing that goes to a provider."""
         self.started_s = started_s
+        self.started_unix_s = 0.0
+        """0 where no header needs it."""
         self.waited_s = 0.0
         """Of the time before the answer's first byte, what was spent waiting for others: the caller's body,
         providers, pauses between attempts. The rest is our own overhead.
@@ -62,6 +70,8 @@ class Record:
         """None: nobody wants to know."""
         self.usage: Usage | None = None
         """As the provider told it."""
+        self.dropped: tuple[str, ...] = ()
+        """What of the request its provider could not express."""
         self.events = 0
         """Of a stream."""
         self.done_s: float | None = None

@@ -8,20 +8,22 @@ torn event, only the error event after it, and no clean end of the connection.
 """
 
 import asyncio
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from gateway_runtime.contract.secret import REDACTED
+from gateway_runtime.contract.errors import ErrorCode
+from gateway_runtime.contract.secret import REDACTED, Secret
 from gateway_runtime.contract.table import Credential
 from gateway_runtime.engine.learnt import LearntLimits, LimitKey, read_wait
 from gateway_runtime.engine.plan import Choice
 from gateway_runtime.engine.retry import Outcome, classify
-from gateway_runtime.providers import openai
-from gateway_runtime.providers.answer import Fault, read_answer
-from gateway_runtime.providers.cause import Cause, find_cause
-from gateway_runtime.providers.request_body import RequestBody
-from gateway_runtime.providers.stream import StreamReader
+from gateway_runtime.providers.answer import Fault
+from gateway_runtime.providers.cause import Cause
+from gateway_runtime.providers.translation import Question, Translation
+from gateway_runtime.providers.wire import CallerStream
+from gateway_runtime.server.address import Addressed, Desk
 from gateway_runtime.server.endpoint import Attempt, Clock
 from gateway_runtime.server.headers import (
     JSON,
@@ -35,13 +37,7 @@ from gateway_runtime.server.patience import Patience, Timekeeper
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import interrupt_stream
 from gateway_runtime.server.reply import Reply
-from gateway_runtime.upstream.exchange import (
-    DiedIdle,
-    Transport,
-    UpstreamAnswer,
-    UpstreamFailure,
-    UpstreamRequest,
-)
+from gateway_runtime.upstream.exchange import DiedIdle, Transport, UpstreamAnswer, UpstreamFailure
 from gateway_runtime.upstream.trust import settings_of
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -73,15 +69,14 @@ _OUTCOMES: Final = {
 class Call(NamedTuple):
     """What stays the same over all attempts of a request."""
 
-    body: RequestBody
-    path: str
-    """Behind the endpoint's URL: `/chat/completions`."""
+    question: Question
     record: Record
     reply: Reply
     transport: Transport
     metrics: Metrics
     clock: Clock
     keeper: Timekeeper
+    desk: Desk
 
 
 class Sent(NamedTuple):
@@ -98,7 +93,8 @@ class PassedAnswer(NamedTuple):
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | None
+    """None: it says nothing that the caller's SDK could read."""
 
 
 class Ended(NamedTuple):
@@ -109,6 +105,8 @@ class Ended(NamedTuple):
     answered: bool = False
     retry_after_s: float | None = None
     passed: PassedAnswer | None = None
+    error: ErrorCode | None = None
+    """Whose words `passed` has, when they are ours."""
 
 
 class Relay:
@@ -119,8 +117,10 @@ class Relay:
         "_credential",
         "_learnt",
         "_patience",
+        "_secret",
         "_sent_s",
         "_state",
+        "_translation",
         "_waited_s",
         "_waiting",
         "begun",
@@ -143,6 +143,9 @@ class Relay:
         self._state = state
         self._learnt = learnt
         self._patience = patience
+        self._translation: Translation
+        """Set with the request."""
+        self._secret: Secret | None = None
         self._answer: UpstreamAnswer | None = None
         self._sent_s = 0.0
         self._waited_s = 0.0
@@ -156,20 +159,22 @@ class Relay:
         self.sent = False
         """A whole answer has, as far as the caller takes it."""
 
-    async def run(self, request: UpstreamRequest, *, again: bool = False) -> Ended:
+    async def run(self, addressed: Addressed, *, again: bool = False) -> Ended:
         """again: it met a connection that had died idle."""
         call = self._call
+        request, self._translation, self._secret = addressed
         if not again:
             self._begin_to_wait(call.clock.now())
         tls = settings_of(self._choice.provider)
         answer = await call.transport.send(request, self._patience.expect_first_byte, tls, again=again)
         return await self._judge(answer)
 
-    async def go_on(self, sent: Sent, request: UpstreamRequest) -> Ended:
-        """`sent` is what became of `request`."""
+    async def go_on(self, sent: Sent, addressed: Addressed) -> Ended:
+        """`sent` is what became of the request."""
         self._begin_to_wait(sent.at_s)
         if isinstance(sent.result, DiedIdle):
-            return await self.run(request, again=True)
+            return await self.run(addressed, again=True)
+        _, self._translation, self._secret = addressed
         if isinstance(sent.result, UpstreamFailure):
             raise sent.result
         self._patience.expect_first_byte(sent.at_s)
@@ -182,7 +187,7 @@ class Relay:
         if answer.headers.get("content-encoding", "identity") != "identity":
             return Ended(Outcome.MALFORMED, "it is compressed, although that was declined")
         if outcome is Outcome.OK:
-            streamed = self._call.body.stream
+            streamed = self._call.question.body.stream
             return await (self._relay_stream(answer) if streamed else self._relay_body(answer))
         if outcome is Outcome.MALFORMED:
             return Ended(outcome, f"status {answer.status}, which is no answer to a request")
@@ -192,9 +197,10 @@ class Relay:
         """Ends a stream that has begun, with an event that says so: the provider's own, if it gave one."""
         error = interrupt_stream(self._choice.endpoint.id, ended.reason)
         self._call.record.error = error.code
-        event = openai.build_error_event(error)
-        if ended.passed is not None:
-            event = openai.build_event(ended.passed.body)
+        dialect = self._call.question.dialect
+        event = dialect.build_error_event(error)
+        if ended.passed is not None and ended.passed.body is not None:
+            event = dialect.build_last_event(ended.passed.body)
         reply = self._call.reply
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
@@ -212,23 +218,23 @@ class Relay:
         if body is None:
             body = await self._read(answer, MAX_ANSWER_BYTES)
         self._stop_waiting()
-        found = read_answer(body)
-        call.record.usage = found.usage
-        if found.fault is not None:
-            return self._end_at(found.fault, answer)
+        read = self._translation.read_answer(body)
+        call.record.usage = read.usage
+        if read.fault is not None:
+            return self._end_at(read.fault, answer)
         self._note_first_byte()
         self._state.end(Outcome.OK, "")  # whether the caller takes the answer says nothing of the endpoint
         self._patience.rest()
-        call.record.provider = self._choice.provider
+        self._note_translation()
         headers = build_headers(call.record, call.clock.now(), JSON)
         headers.update(select_passed(answer.headers))
         self.sent = True
-        await call.reply.send(answer.status, headers, body)
+        await call.reply.send(answer.status, headers, read.body)
         return Ended(Outcome.OK, answered=True)
 
     async def _relay_stream(self, answer: UpstreamAnswer) -> Ended:
         """A comment is no sign that the first token is near: only a good event ends the wait for it."""
-        reader = StreamReader(hide_usage=not self._call.body.wants_usage)
+        reader = self._translation.open_stream()
         held = b""
         full = False
 
@@ -288,6 +294,7 @@ class Relay:
         self._stop_waiting()
         self._note_first_byte()
         self.begun = True
+        self._note_translation()
         headers = build_event_headers(self._call.record, self._call.clock.now())
         if self._answer is not None:
             headers.update(select_passed(self._answer.headers))
@@ -306,20 +313,27 @@ class Relay:
             outcome = Outcome.RESET if fault.kind == "torn" else Outcome.MALFORMED
             return Ended(outcome, fault.reason, self.begun)
         headers = select_passed(answer.headers, error=True)
-        passed = PassedAnswer(fault.status, headers, self._redact(fault.body))
+        passed = PassedAnswer(fault.status, headers, self._redact(self._translation.build_fault(fault)))
         return Ended(_OUTCOMES[fault.cause], fault.reason, self.begun, passed=passed)
 
     async def _judge_refusal(self, answer: UpstreamAnswer, outcome: Outcome) -> Ended:
-        body = answer.whole()
-        if body is None:
-            body = await self._read(answer, MAX_ERROR_BYTES)
+        said = answer.whole()
+        if said is None:
+            said = await self._read(answer, MAX_ERROR_BYTES)
+        refusal = self._translation.read_refusal(answer.status, said)
         if answer.status != 401:  # that is about the credential, whatever the words; 403 may be about a model
-            outcome = _OUTCOMES[find_cause(answer.status, body)]
-        passed = PassedAnswer(answer.status, select_passed(answer.headers, error=True), self._redact(body))
+            outcome = _OUTCOMES[refusal.cause]
+        body = None if refusal.body is None else self._redact(refusal.body)
+        headers = select_passed(answer.headers, error=True)
+        retry_after_s = parse_retry_after(answer.headers, self._call.clock.unix())
+        if retry_after_s is None and refusal.retry_after_s is not None:
+            retry_after_s = refusal.retry_after_s
+            headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
+        passed = PassedAnswer(refusal.status, headers, body)
         return Ended(
             outcome,
             f"{answer.status} from upstream",
-            retry_after_s=parse_retry_after(answer.headers, self._call.clock.unix()),
+            retry_after_s=retry_after_s,
             passed=passed,
         )
 
@@ -337,9 +351,9 @@ class Relay:
 
     def _redact(self, body: bytes) -> bytes:
         """Some servers quote the key that they refuse."""
-        if self._credential is None:
+        if self._secret is None:
             return body
-        return body.replace(self._credential.value.reveal().encode(), REDACTED.encode())
+        return body.replace(self._secret.reveal().encode(), REDACTED.encode())
 
     async def _read(self, answer: UpstreamAnswer, limit_bytes: int) -> bytes:
         parts: list[bytes] = []
@@ -364,7 +378,13 @@ class Relay:
             # Not a sum: copies of a race wait at the same time.
             record.waited_s = max(record.waited_s, self._waited_s + self._call.clock.now() - self._sent_s)
 
-    def _note_stream(self, reader: StreamReader) -> None:
+    def _note_translation(self) -> None:
+        """Its answer is the one that goes out."""
+        record = self._call.record
+        record.provider = self._choice.provider
+        record.dropped = self._translation.outgoing.dropped
+
+    def _note_stream(self, reader: CallerStream) -> None:
         """However it ended: what was used so far was used."""
         record = self._call.record
         record.usage = reader.usage

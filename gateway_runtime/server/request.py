@@ -9,12 +9,16 @@ The one subtle rule: the `Running` that is taken at the beginning is the only ta
 the live state of endpoints and limits is everybody's, and is looked at anew each time.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
-from gateway_runtime.contract.table import Tenant
+from gateway_runtime.contract.table import Route, Tenant
 from gateway_runtime.engine.limits import Refused, take_all
+from gateway_runtime.providers.dialects.anthropic.tokens import build_token_count, estimate_tokens
+from gateway_runtime.providers.operations import Operation
 from gateway_runtime.providers.request_body import read_body
+from gateway_runtime.providers.translation import Question
+from gateway_runtime.server.headers import JSON, build_headers
 from gateway_runtime.server.journey import Journey, Room
 from gateway_runtime.server.load import Load
 from gateway_runtime.server.record import Record
@@ -33,8 +37,9 @@ class Ask(NamedTuple):
     """What a caller sent, as far as it is known before the body is read."""
 
     key: str | None
-    path: str
-    """Behind `/v1`: `/chat/completions`."""
+    operation: Operation
+    headers: Mapping[str, str]
+    """Those which a provider that speaks the same has to see."""
     read_body: Callable[[], Awaitable[bytes]]
     load: Load
 
@@ -70,10 +75,32 @@ async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -
         record.standing = taken.standing
         if isinstance(taken, Refused):
             raise refuse_over_limit(tenant, taken)
+        question = Question(ask.operation, body, ask.headers)
+        if ask.operation.kind == "count" and not _counts(running, route):
+            return await _estimate(room, question, reply, record)
         journey = Journey(
-            room, running.live, tenant, route, body, ask.path, reply, record, began_s=room.clock.now()
+            room,
+            running.live,
+            tenant,
+            route,
+            question,
+            reply,
+            record,
+            began_s=room.clock.now(),
         )
         await journey.run()
     finally:
         if body.stream:
             ask.load.end_stream()
+
+
+def _counts(running: Running, route: Route) -> bool:
+    """Whether a provider of the route counts tokens itself."""
+    return any(running.live.provider(target.provider).wire == "anthropic" for target in route.targets)
+
+
+async def _estimate(room: Room, question: Question, reply: Reply, record: Record) -> None:
+    tokens = estimate_tokens(question.chat().chat)
+    headers = build_headers(record, room.clock.now(), JSON)
+    headers["x-headgate-estimated"] = "true"
+    await reply.send(200, headers, build_token_count(tokens))

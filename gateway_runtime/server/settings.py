@@ -65,6 +65,10 @@ class GatewaySettings:
     """New requests are refused with 503 while the event loop is later than this all the time."""
     body_idle_s: float = 30.0
     """A caller that sends nothing of its body for so long is given up. A guess, far above network pauses."""
+    allow_private_media: bool = False
+    """Images and files that callers name by URL may come from private addresses, too, where they have to be
+    fetched for a provider. A caller could then have the gateway look into its own network.
+    """
     access_log: bool = False
     """One line per request, with the decisions that led it where it went."""
     debug_headers: bool = False

@@ -26,7 +26,7 @@ from gateway_runtime.server.build import BuiltTable
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.keeper import TableKeeper
 from gateway_runtime.server.log import configure_logging
-from gateway_runtime.server.main import CUT_S, make_transport
+from gateway_runtime.server.main import CUT_S, make_desk, make_transport
 from gateway_runtime.server.metrics import Metrics
 from gateway_runtime.server.probe import Prober
 from gateway_runtime.server.process import listen, run_beside, run_until_signal
@@ -60,7 +60,8 @@ class Pod:
         self._transport = make_transport()
         self._metrics = Metrics(clock.unix)
         self._reporter = PodReporter(self._state, self._crew, draw)
-        self._prober = Prober(self._state, self._transport, draw)
+        self._desk = make_desk(self._transport, clock, draw)
+        self._prober = Prober(self._state, self._transport, self._desk, draw)
         self._keeper = TableKeeper(settings.state_dir, settings.bootstrap_dir, self._reloader, self._metrics)
         self._stream = StreamClient(settings, self._reloader, self._reporter, self._metrics, draw)
         self._admin = PodAdmin(self._reloader, self._state, self._metrics, self.find_unreadiness, self._crew)
@@ -139,6 +140,7 @@ class Pod:
     async def _run_background(self, port: int, admin_port: int) -> None:
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "probes": self._prober.run,
+            "tokens": self._desk.tokens.run,
             "table keeper": self._keeper.run,
         }
         if self._settings.operator_urls:
@@ -161,6 +163,7 @@ class Pod:
             await asyncio.gather(self._background, return_exceptions=True)
         await self._keeper.finish()
         await self._admin_runner.cleanup()
+        await self._desk.close()
         await self._transport.close()
         if self._port is not None:
             self._port.close()
@@ -168,6 +171,7 @@ class Pod:
     def _note_applied(self, running: Running) -> None:
         self._metrics.note_table(running)
         self._transport.retain(list_upstreams(running.live.table.providers))
+        self._desk.tokens.configure(running.live.table.providers)
         self._prober.watch(running.live)
 
 

@@ -1006,7 +1006,7 @@ async def test_an_attempt_that_a_bug_ends_is_counted_as_on_the_ordinary_way(
         raise AttributeError("a bug")
 
     monkeypatch.setattr("gateway_runtime.server.express.read_answer", fail)
-    monkeypatch.setattr("gateway_runtime.server.relay.read_answer", fail)
+    monkeypatch.setattr("gateway_runtime.providers.operations.read_answer", fail)
     told = []
     for whole in (False, True):
         async with (

@@ -59,6 +59,12 @@ class Losses:
             )
         self._lost.append(what)
 
+    def tell(self, what: str) -> None:
+        """It is left out under either rule: a hint that is no member of the top level, such as a mark for the
+        cache.
+        """
+        self._lost.append(what)
+
     def check(self, present: AbstractSet[str], takes: AbstractSet[str]) -> None:
         """present: the names of the request's top level that are not null. takes: those that the wire sends,
         beside the ones that all do. Raises as `add`.

@@ -174,8 +174,10 @@ class ResponseFormat(msgspec.Struct, frozen=True, omit_defaults=True):
 class Thinking(msgspec.Struct, frozen=True, omit_defaults=True):
     """Anthropic's."""
 
-    type: Literal["enabled", "disabled", "adaptive"]
+    type: Literal["enabled", "disabled", "adaptive", "between_tools"]
     budget_tokens: int | None = None
+    display: Literal["summarized", "omitted"] | None = None
+    """Whether the thoughts come in words."""
 
 
 class StreamOptions(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -210,7 +212,7 @@ class ChatRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     reasoning_effort: str | None = None
-    """`none`, `minimal`, `low`, `medium`, `high`, `xhigh`."""
+    """`none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`."""
     thinking: Thinking | None = None
     """Anthropic's; where both are there, this one counts."""
     metadata: dict[str, str] | None = None

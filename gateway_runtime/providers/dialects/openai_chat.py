@@ -59,13 +59,13 @@ class OpenAIChat:
         return openai.build_error_event(error)
 
     def build_provider_error(self, error: ProviderError, cause: Cause) -> bytes:
-        """cause: its word stands for a code that the provider did not give."""
-        if not error.code:
-            error = msgspec.structs.replace(error, code=_CODES.get(cause, ""))
-        return build_openai_error(error)
+        """cause: its words stand for those that the provider did not give."""
+        code = error.code or _CODES.get(cause, "")
+        error_type = error.type or _TYPES.get(cause, "")
+        return build_openai_error(msgspec.structs.replace(error, code=code, type=error_type))
 
-    def build_provider_error_event(self, error: ProviderError, cause: Cause) -> bytes:
-        return openai.build_event(self.build_provider_error(error, cause))
+    def build_last_event(self, body: bytes) -> bytes:
+        return openai.build_event(body)
 
 
 _CODES: Final = {
@@ -76,6 +76,17 @@ _CODES: Final = {
     Cause.NOT_FOUND: "model_not_found",
 }
 """OpenAI's own words, which programs look for."""
+_TYPES: Final = {
+    Cause.BAD_REQUEST: "invalid_request_error",
+    Cause.CONTEXT_TOO_LONG: "invalid_request_error",
+    Cause.CONTENT_FILTERED: "invalid_request_error",
+    Cause.REQUEST_TOO_LARGE: "invalid_request_error",
+    Cause.CREDENTIAL_REFUSED: "invalid_request_error",
+    Cause.NOT_FOUND: "invalid_request_error",
+    Cause.RATE_LIMITED: "rate_limit_error",
+    Cause.QUOTA_SPENT: "insufficient_quota",
+}
+"""The same; for all others it is `api_error`."""
 
 
 class _Delta(msgspec.Struct, omit_defaults=True):
@@ -132,8 +143,9 @@ class OpenAIChunkWriter:
             if chunk.annotation is not None:
                 delta.annotations = [_build_annotation(chunk.annotation)]
             if chunk.citation is not None:
-                delta.citations = [chunk.citation]
-            choice = _Choice(chunk.index, delta, chunk.logprobs, chunk.finish_reason)
+                delta.citations = [_put_in_line(chunk.citation)]
+            logprobs = None if chunk.logprobs is None else _put_in_line(chunk.logprobs)
+            choice = _Choice(chunk.index, delta, logprobs, chunk.finish_reason)
             written.append(b"data: %b\n\n" % _encoder.encode(_Chunk(request_id, unix_s, model, [choice])))
         return b"".join(written)
 
@@ -199,6 +211,14 @@ def _build_tool_call_delta(call: ToolCallDelta) -> dict[str, object]:
     if call.extra_content is not None:
         built["extra_content"] = call.extra_content
     return built
+
+
+def _put_in_line(raw: msgspec.Raw) -> msgspec.Raw:
+    """A provider's JSON may span lines, which an event's data must not."""
+    data = bytes(raw)
+    return (
+        raw if b"\n" not in data and b"\r" not in data else msgspec.Raw(msgspec.json.format(data, indent=-1))
+    )
 
 
 def _build_annotation(annotation: Annotation) -> dict[str, object]:

@@ -1,0 +1,275 @@
+"""From a caller's request to a provider's, and back: both ends of one attempt, whatever each of them speaks.
+
+    Question + Wire + Target -> translate -> Translation: what goes out, and how what comes back is read
+
+`server` makes a Question for each request and asks `translate` for each attempt. Three kinds of Translation:
+
+    Passing            both speak the same: bytes pass, `model` is spliced in
+    ChatTranslation    a chat through the hub of `chat`
+    EmbeddingsTranslation
+
+The one subtle rule: a Translation belongs to one attempt. What it has learnt of one provider's answer says
+nothing about the next one's.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, Protocol, assert_never
+
+from gateway_runtime.contract.errors import ErrorCode, GatewayError
+from gateway_runtime.providers.answer import Fault
+from gateway_runtime.providers.cause import Cause, find_cause, judge_error
+from gateway_runtime.providers.chat.answer import ChatChunk
+from gateway_runtime.providers.chat.request import ChatRequest
+from gateway_runtime.providers.dialect import Asked, ChunkWriter, Dialect, Stamp
+from gateway_runtime.providers.embeddings import build_embeddings, read_embeddings
+from gateway_runtime.providers.error import ProviderError
+from gateway_runtime.providers.operations import Operation
+from gateway_runtime.providers.request_body import RequestBody
+from gateway_runtime.providers.usage import Usage
+from gateway_runtime.providers.wire import (
+    CallerStream,
+    ChatStream,
+    EmbeddingsRequest,
+    Outgoing,
+    Target,
+    Wire,
+)
+
+_COMMON_STATUSES: Final = frozenset({400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504, 529})
+"""Those which SDKs know; others are a provider's own (Cohere's 498, Bedrock's 424)."""
+
+
+class Read(NamedTuple):
+    """A whole answer, as the caller gets it."""
+
+    body: bytes
+    usage: Usage | None
+    fault: Fault | None
+
+
+class Refusal(NamedTuple):
+    cause: Cause
+    status: int
+    body: bytes | None
+    """For the caller. None: it says nothing that the caller's SDK could read."""
+    retry_after_s: float | None = None
+    """As the body says it."""
+
+
+class Translation(Protocol):
+    outgoing: Outgoing
+
+    def read_answer(self, body: bytes) -> Read:
+        """body: of a whole answer with status 200."""
+
+    def open_stream(self) -> CallerStream: ...
+
+    def read_refusal(self, status: int, body: bytes) -> Refusal:
+        """status: from 400."""
+
+    def build_fault(self, fault: Fault) -> bytes:
+        """The JSON for the caller, of a fault of kind `error`."""
+
+
+class Question:
+    """What a caller asks, read as far as somebody needed it."""
+
+    __slots__ = ("_asked", "_embeddings", "body", "headers", "operation")
+
+    def __init__(self, operation: Operation, body: RequestBody, headers: Mapping[str, str]) -> None:
+        """headers: the caller's that a provider which speaks the same has to see."""
+        self.operation = operation
+        self.body = body
+        self.headers = headers
+        self._asked: Asked | None = None
+        self._embeddings: EmbeddingsRequest | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.operation.dialect
+
+    def chat(self) -> Asked:
+        """Raises GatewayError for what is no chat."""
+        if self._asked is None:
+            self._asked = self.dialect.read_chat(self.body)
+        return self._asked
+
+    def replace_chat(self, chat: ChatRequest) -> None:
+        """With what it named by URL in it."""
+        self._asked = self.chat()._replace(chat=chat)
+
+    def embeddings(self) -> EmbeddingsRequest:
+        """Raises GatewayError."""
+        if self._embeddings is None:
+            self._embeddings = read_embeddings(self.body)
+        return self._embeddings
+
+
+def translate(
+    question: Question, wire: Wire, target: Target, stamp: Stamp, *, ask_usage: bool
+) -> Translation:
+    """ask_usage: of OpenAI's streams. Raises GatewayError: this provider cannot serve it."""
+    operation = question.operation
+    path = operation.find_path(wire, target.model)
+    if path is not None:
+        return Passing(question, path, target.model, ask_usage=ask_usage and operation.asks_usage)
+    match operation.kind:
+        case "chat":
+            return ChatTranslation(question, wire, target, stamp)
+        case "embeddings":
+            return EmbeddingsTranslation(question, wire, target, stamp)
+        case "count":
+            raise GatewayError(ErrorCode.UNSUPPORTED, f"{wire.name}'s API does not count tokens beforehand.")
+        case never:
+            assert_never(never)
+
+
+class Passing:
+    """See Translation."""
+
+    __slots__ = ("_operation", "_reads_usage", "outgoing")
+
+    def __init__(self, question: Question, path: str, model: str, *, ask_usage: bool) -> None:
+        """path: behind the endpoint's URL."""
+        body = question.body
+        self._operation = question.operation
+        self._reads_usage = body.wants_usage
+        self.outgoing = Outgoing(path, body.build(model, ask_usage=ask_usage), question.headers)
+
+    def read_answer(self, body: bytes) -> Read:
+        found = self._operation.read_answer(body)
+        return Read(body, found.usage, found.fault)
+
+    def open_stream(self) -> CallerStream:
+        return self._operation.open_stream(hide_usage=not self._reads_usage)
+
+    def read_refusal(self, status: int, body: bytes) -> Refusal:
+        readable = self._operation.is_readable(status, body)
+        return Refusal(find_cause(status, body), status, body if readable else None)
+
+    def build_fault(self, fault: Fault) -> bytes:
+        return fault.body
+
+
+class ChatTranslation:
+    """See Translation."""
+
+    __slots__ = ("_asked", "_dialect", "_stamp", "_wire", "outgoing")
+
+    def __init__(self, question: Question, wire: Wire, target: Target, stamp: Stamp) -> None:
+        self._dialect = question.dialect
+        self._asked = asked = question.chat()
+        self._wire = wire
+        self._stamp = stamp
+        self.outgoing = wire.build_chat(asked.chat, asked.present, target)
+
+    def read_answer(self, body: bytes) -> Read:
+        answer = self._wire.read_chat(body, self._asked.chat)
+        if isinstance(answer, Fault):
+            return Read(b"", None, answer)
+        return Read(self._dialect.build_answer(answer, self._asked, self._stamp), answer.usage, None)
+
+    def open_stream(self) -> CallerStream:
+        return TranslatedStream(self._wire.open_chat(self._asked.chat), self._open_writer)
+
+    def read_refusal(self, status: int, body: bytes) -> Refusal:
+        return _read_refusal(self._wire, self._dialect, status, body)
+
+    def build_fault(self, fault: Fault) -> bytes:
+        return _build_fault(self._dialect, fault)
+
+    def _open_writer(self, stream: ChatStream) -> ChunkWriter:
+        stamp = self._stamp
+        return self._dialect.open_writer(
+            self._asked, Stamp(stream.id or stamp.request_id, stamp.unix_s, stream.model or stamp.model)
+        )
+
+
+class EmbeddingsTranslation:
+    """See Translation."""
+
+    __slots__ = ("_asked", "_dialect", "_stamp", "_wire", "outgoing")
+
+    def __init__(self, question: Question, wire: Wire, target: Target, stamp: Stamp) -> None:
+        self._dialect = question.dialect
+        self._asked = asked = question.embeddings()
+        self._wire = wire
+        self._stamp = stamp
+        self.outgoing = wire.build_embeddings(asked, target)
+
+    def read_answer(self, body: bytes) -> Read:
+        answer = self._wire.read_embeddings(body, self._asked)
+        if isinstance(answer, Fault):
+            return Read(b"", None, answer)
+        return Read(build_embeddings(answer, self._asked, self._stamp.model), answer.usage, None)
+
+    def open_stream(self) -> CallerStream:
+        raise AssertionError("embeddings do not stream")
+
+    def read_refusal(self, status: int, body: bytes) -> Refusal:
+        return _read_refusal(self._wire, self._dialect, status, body)
+
+    def build_fault(self, fault: Fault) -> bytes:
+        return _build_fault(self._dialect, fault)
+
+
+class TranslatedStream:
+    """See CallerStream. The provider's end makes chunks, the caller's end writes them."""
+
+    __slots__ = ("_open_writer", "_stream", "_writer", "done", "events", "fault")
+
+    def __init__(self, stream: ChatStream, open_writer: Callable[[ChatStream], ChunkWriter]) -> None:
+        """open_writer: called with the first chunk, when the provider's id is known."""
+        self._stream = stream
+        self._open_writer = open_writer
+        self._writer: ChunkWriter | None = None
+        self.events = 0
+        self.done = False
+        self.fault: Fault | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._stream.usage
+
+    @property
+    def ended(self) -> bool:
+        return self.done or self.fault is not None
+
+    def feed(self, chunk: bytes) -> bytes:
+        if self.ended:
+            return b""
+        return self._write(self._stream.feed(chunk))
+
+    def finish(self) -> bytes:
+        if self.ended:
+            return b""
+        return self._write(self._stream.finish())
+
+    def _write(self, chunks: list[ChatChunk]) -> bytes:
+        stream = self._stream
+        written = b""
+        if chunks:
+            self.events += len(chunks)
+            if self._writer is None:
+                self._writer = self._open_writer(stream)
+            written = self._writer.write(chunks)
+        self.fault = stream.fault
+        if stream.done and stream.fault is None:
+            if self._writer is None:
+                self.fault = Fault("malformed", "its stream says nothing")
+            else:
+                self.done = True
+                written += self._writer.end(stream.usage)
+        return written
+
+
+def _read_refusal(wire: Wire, dialect: Dialect, status: int, body: bytes) -> Refusal:
+    error = wire.read_error(status, body)
+    cause = judge_error(status, error)
+    told = status if status in _COMMON_STATUSES else cause.status
+    return Refusal(cause, told, dialect.build_provider_error(error, cause), error.retry_after_s)
+
+
+def _build_fault(dialect: Dialect, fault: Fault) -> bytes:
+    error = fault.error or ProviderError()
+    return dialect.build_provider_error(error, fault.cause or Cause.SERVER_ERROR)
