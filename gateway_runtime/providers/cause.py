@@ -69,7 +69,6 @@ _BY_WORD: Final = {
     "content_filter": Cause.CONTENT_FILTERED,  # Azure
     "responsibleaipolicyviolation": Cause.CONTENT_FILTERED,  # Azure, as the inner code
     "content_policy_violation": Cause.CONTENT_FILTERED,  # OpenAI
-    "server_error": Cause.SERVER_ERROR,  # OpenAI; Bedrock's wire says it of a 424
     "invalid_api_key": Cause.CREDENTIAL_REFUSED,  # OpenAI, Groq, Together
     "authentication_error": Cause.CREDENTIAL_REFUSED,  # DeepSeek, xAI
     "account_deactivated": Cause.CREDENTIAL_REFUSED,  # OpenAI

@@ -118,8 +118,10 @@ class CallerStream(Protocol):
 class Wire(Protocol):
     name: str
     """For people: `Anthropic`."""
-    needs_inline_media: bool
-    """It takes images and files in the request alone, not by URL."""
+
+    @property
+    def needs_inline_media(self) -> bool:
+        """It takes images and files in the request alone, not by URL."""
 
     def authorize(
         self, credential: Secret | None, outgoing: Outgoing, url: str, unix_s: float

@@ -92,10 +92,12 @@ def test_the_sdk_reads_an_answer() -> None:
 
 
 def test_the_sdk_puts_a_stream_together_to_the_same_answer() -> None:
-    with open_client(stream(), streams=True) as client:
-        with client.responses.stream(model="gpt-5", input="Hello") as events:
-            seen = [event.type for event in events]
-            final = events.get_final_response()
+    with (
+        open_client(stream(), streams=True) as client,
+        client.responses.stream(model="gpt-5", input="Hello") as events,
+    ):
+        seen = [event.type for event in events]
+        final = events.get_final_response()
 
     whole = json.loads(answer())
     told = json.loads(stream().rpartition(b"data: ")[2])["response"]
@@ -107,11 +109,13 @@ def test_the_sdk_puts_a_stream_together_to_the_same_answer() -> None:
 
 
 def test_each_event_is_what_the_sdk_takes_it_for() -> None:
-    with open_client(stream(), streams=True) as client:
-        with client.responses.create(model="gpt-5", input="Hello", stream=True) as events:
-            for number, event in enumerate(events):
-                assert type(event).model_validate(event.model_dump(by_alias=True)).type == event.type
-                assert event.sequence_number == number
+    with (
+        open_client(stream(), streams=True) as client,
+        client.responses.create(model="gpt-5", input="Hello", stream=True) as events,
+    ):
+        for number, event in enumerate(events):
+            assert type(event).model_validate(event.model_dump(by_alias=True)).type == event.type
+            assert event.sequence_number == number
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ facts beside them.
     ping            a beat: it says nothing about the answer, and none goes out before `message_start`
 
 The subtle rule: nearly all bytes of a stream are `content_block_delta` events, one or a few to a chunk. Of
-those nothing is asked but that they are what they say, so that such a chunk costs 1 µs an event.
+those nothing is asked but that they are what they say, so that such an event costs 1.3 µs alone in its chunk
+and 0.7 µs among others.
 
 Format: https://docs.anthropic.com/en/docs/build-with-claude/streaming.
 """

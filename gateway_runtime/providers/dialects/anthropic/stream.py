@@ -51,7 +51,7 @@ _Kind = Literal["", "text", "thinking", "tool_use"]
 
 
 class MessageWriter:
-    """See `dialect.ChunkWriter`. 1 µs for a piece of text."""
+    """See `dialect.ChunkWriter`. 0.4 µs for a piece of text."""
 
     __slots__ = (
         "_arguments",

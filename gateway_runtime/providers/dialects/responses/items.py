@@ -104,9 +104,7 @@ _reasoning_decoder = msgspec.json.Decoder(_Reasoning)
 
 
 def read_items(raw: msgspec.Raw, lost: set[str]) -> list[Message]:
-    """raw: the member. lost: gets the names of what no message can say. Raises GatewayError MALFORMED_BODY,
-    and msgspec.DecodeError for what is no JSON.
-    """
+    """raw: the member. lost: gets the names of what no message can say. Raises GatewayError MALFORMED_BODY."""
     try:
         kinds = _items_decoder.decode(raw)
     except msgspec.ValidationError as error:

@@ -114,12 +114,8 @@ def read_request(body: RequestBody) -> Asked:
         asked = _decoder.decode(body.build(body.model, ask_usage=False))
         present = _find_present(asked, body.members)
         messages = _read_messages(asked, present)
-    except msgspec.ValidationError as error:
+    except msgspec.DecodeError as error:  # its JSON is known to be whole: `request_body` has read it
         raise refuse_member(str(error)) from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise GatewayError(
-            ErrorCode.MALFORMED_BODY, f"The request body is not valid JSON: {error}."
-        ) from error
     chat = ChatRequest(
         model=asked.model,
         messages=messages,

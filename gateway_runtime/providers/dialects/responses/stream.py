@@ -188,7 +188,10 @@ class ResponseWriter:
             part.logprobs += tokens
         delta = _TextDelta(self._number, message.id, message.place, len(message.parts) - 1, text, tokens)
         self._number += 1
-        self._written.append(b"event: response.output_text.delta\ndata: %b\n\n" % _encoder.encode(delta))
+        data = _encoder.encode(delta)
+        if tokens:
+            data = _join_lines(data)
+        self._written.append(b"event: response.output_text.delta\ndata: %b\n\n" % data)
 
     def _write_refusal(self, text: str) -> None:
         message, part = self._find_part(refuses=True)
@@ -294,12 +297,17 @@ class ResponseWriter:
     def _tell(self, name: str, event: _Json) -> None:
         data = _encoder.encode({"type": name, "sequence_number": self._number, **event})
         self._number += 1
-        self._written.append(b"event: %b\ndata: %b\n\n" % (name.encode(), data))
+        self._written.append(b"event: %b\ndata: %b\n\n" % (name.encode(), _join_lines(data)))
 
     def _take_written(self) -> bytes:
         written = b"".join(self._written)
         self._written.clear()
         return written
+
+
+def _join_lines(data: bytes) -> bytes:
+    """What a provider wrote itself may span lines. Within a text of JSON an end of line is an escape."""
+    return data.replace(b"\n", b" ").replace(b"\r", b" ")
 
 
 def _place_part(message: _Message) -> _Json:

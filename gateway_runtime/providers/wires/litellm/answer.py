@@ -21,7 +21,12 @@ from gateway_runtime.providers.chat.answer import (
     ChatChoice,
     FinishReason,
 )
-from gateway_runtime.providers.chat.request import AnyThinkingBlock, FunctionCall, ToolCall
+from gateway_runtime.providers.chat.request import (
+    AnyThinkingBlock,
+    FunctionCall,
+    RedactedThinkingBlock,
+    ToolCall,
+)
 from gateway_runtime.providers.error import read_error
 from gateway_runtime.providers.usage import Usage, read_usage
 
@@ -143,7 +148,12 @@ def _read_choice(choice: _Choice, json_tool: str, notes: tuple[Annotation, ...])
         finish = "stop" if finish == "tool_calls" else finish
     if calls and finish == "stop":
         finish = "tool_calls"
-    blocks = tuple(said.thinking_blocks or ())
+    # Without a signature a block says nothing that `reasoning_content` does not.
+    blocks = tuple(
+        block
+        for block in said.thinking_blocks or ()
+        if isinstance(block, RedactedThinkingBlock) or block.signature
+    )
     return ChatChoice(
         AnswerMessage(
             content=content or None if calls else content,

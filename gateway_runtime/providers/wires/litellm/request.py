@@ -39,8 +39,10 @@ _RENAMED: Final = {
     "tool_choice": ("tool_choice_option",),
 }
 """What providers call a member, where it is not OpenAI's name."""
-_HINTS: Final = frozenset({"cache_control", "detail", "is_error", "reasoning_content", "thinking_blocks"})
-"""Members of messages and their parts that may get lost without a refusal: see `losses`."""
+_HINTS: Final = frozenset(
+    {"cache_control", "detail", "is_error", "reasoning_content", "strict", "thinking_blocks"}
+)
+"""Members of messages, their parts and tools that may get lost without a refusal: see `losses`."""
 
 
 class Destination(NamedTuple):
@@ -79,6 +81,7 @@ def build_chat(
         if not said and not _says_nothing(chat, name) and not (json_mode and name == "response_format"):
             losses.add(name)
     hints += _compare_messages(_messages_decoder.decode(given_messages), body.get("messages"), losses)
+    hints += _compare_tools(parameters.get("tools"), body.get("tools"), losses)
     if chat.stream is True and to.config.supports_stream_param_in_request_body:
         body["stream"] = True
         if "stream_options" in to.supported:
@@ -230,14 +233,30 @@ def _compare_messages(before: list[Json], after: object, losses: Losses) -> list
     return hints
 
 
+def _compare_tools(before: object, after: object, losses: Losses) -> list[str]:
+    hints: list[str] = []
+    if isinstance(before, list) and isinstance(after, list) and before != after and len(before) == len(after):
+        for place, (was, now) in enumerate(zip(before, after, strict=True)):
+            _compare(was, now, f"tools[{place}]", losses, hints)
+            if "function" in was and "function" in now:
+                _compare(was["function"], now["function"], f"tools[{place}].function", losses, hints)
+    return hints
+
+
 def _compare(was: Json, now: Json, where: str, losses: Losses, hints: list[str]) -> None:
     for name, value in was.items():
         if name in now or value in (None, "", []):
             continue
+        if name == "cache_control" and _is_marked(now.get("content")):
+            continue  # the mark of the message has become one of its content
         if name in _HINTS:
             hints.append(name if name == "cache_control" else f"{where}.{name}")
         else:
             losses.add(f"{where}.{name}")
+
+
+def _is_marked(content: object) -> bool:
+    return isinstance(content, list) and any("cache_control" in part for part in content)
 
 
 def _refuse_media(to: Destination, messages: list[Message]) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from gateway_runtime.providers.answer import Fault, build_fault
 from gateway_runtime.providers.chat.answer import Annotation, ChatChunk, FinishReason, ToolCallDelta
+from gateway_runtime.providers.chat.request import AnyThinkingBlock, RedactedThinkingBlock, ThinkingBlock
 from gateway_runtime.providers.error import read_error
 from gateway_runtime.providers.sse import Framer, OversizedEvent
 from gateway_runtime.providers.usage import Usage
@@ -69,6 +70,7 @@ class LitellmStream:
         "_notes",
         "_parser",
         "_provider",
+        "_thoughts",
         "_tricked",
         "done",
         "fault",
@@ -90,6 +92,8 @@ class LitellmStream:
         """Choice and the provider's index of a call -> its place among the choice's calls."""
         self._tricked: set[tuple[int, int]] = set()
         """Of them, the calls that stand for text."""
+        self._thoughts: dict[int, str] = {}
+        """Choice -> what it has thought in a block without its signature."""
         self._notes: tuple[Annotation, ...] = ()
         self.id = ""
         self.model = ""
@@ -189,12 +193,25 @@ class LitellmStream:
     def _read_rest(self, said: Said, index: int, chunks: list[ChatChunk]) -> None:
         if said.thought:
             chunks.append(ChatChunk(reasoning_content=said.thought, index=index))
-        chunks.extend(ChatChunk(thinking_block=block, index=index) for block in said.thinking_blocks or ())
+        for block in said.thinking_blocks or ():
+            whole = self._join_thought(block, index)
+            if whole is not None:
+                chunks.append(ChatChunk(thinking_block=whole, index=index))
         if said.refusal:
             chunks.append(ChatChunk(refusal=said.refusal, index=index))
         chunks.extend(ChatChunk(annotation=note, index=index) for note in read_notes(said.annotations))
         for place, call in enumerate(said.tool_calls or ()):
             self._read_call(call, index, place, chunks)
+
+    def _join_thought(self, block: AnyThinkingBlock, index: int) -> AnyThinkingBlock | None:
+        """They come in pieces, and the signature with the last. None: that is still to come."""
+        if isinstance(block, RedactedThinkingBlock):
+            return block
+        text = self._thoughts.pop(index, "") + block.thinking
+        if block.signature:
+            return ThinkingBlock(text, block.signature)
+        self._thoughts[index] = text
+        return None
 
     def _read_call(self, call: Call, index: int, place: int, chunks: list[ChatChunk]) -> None:
         key = (index, place if call.index is None else call.index)

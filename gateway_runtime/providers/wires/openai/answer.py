@@ -163,13 +163,13 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[_Decoded], what: str) -> _
             return Fault("malformed", f"{what} is not a JSON object")
         if is_error(found):
             return build_fault(read_error(data))
-        mended = None if isinstance(error, msgspec.ValidationError) else _mend(data)
-        try:
-            if mended is not None:
-                return decoder.decode(mended)
-        except (msgspec.DecodeError, RecursionError) as problem:
-            error = problem
-        return Fault("malformed", f"{what} does not have OpenAI's shape: {error}")
+        problem: Exception = error
+        if not isinstance(error, msgspec.ValidationError):
+            try:
+                return decoder.decode(_mend(data))
+            except (ValueError, RecursionError) as second:  # msgspec's and json's errors are ValueErrors
+                problem = second
+        return Fault("malformed", f"{what} does not have OpenAI's shape: {problem}")
 
 
 def tells_error(error: msgspec.Raw) -> bool:
@@ -247,12 +247,9 @@ def _read_choice(choice: _Choice) -> ChatChoice:
     )
 
 
-def _mend(data: bytes) -> bytes | None:
+def _mend(data: bytes) -> bytes:
     """JSON as Python reads it, written anew: without infinities, and halves of a character replaced."""
-    try:
-        text = json.dumps(json.loads(data.decode(), parse_constant=_name_number), ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return None
+    text = json.dumps(json.loads(data.decode(), parse_constant=_name_number), ensure_ascii=False)
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
