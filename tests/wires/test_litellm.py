@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +150,9 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-def make_wire(provider: str, cache: dict[str, LitellmWire] = {}) -> LitellmWire:  # noqa: B006 (made once each)
-    if provider not in cache:
-        cache[provider] = LitellmWire(provider, BASE)
-    return cache[provider]
+@cache
+def make_wire(provider: str) -> LitellmWire:
+    return LitellmWire(provider, BASE)
 
 
 def build(
@@ -467,7 +467,7 @@ def test_a_url_behind_the_endpoints_gives_its_path_and_query() -> None:
 
 def test_an_endpoint_that_litellm_would_not_send_to_is_refused_when_the_wire_is_made() -> None:
     with pytest.raises(
-        UnsupportedProvider, match="litellm does not send to http://a.test/ai/run for cloudflare"
+        UnsupportedProvider, match=r"litellm does not send to http://a\.test/ai/run for cloudflare"
     ):
         LitellmWire("cloudflare", "http://a.test/ai/run")
 
@@ -484,7 +484,7 @@ def test_a_provider_that_cannot_be_served_purely_says_why(provider: str) -> None
 
 def test_a_provider_that_nobody_knows_gets_the_list_of_those_that_are() -> None:
     with pytest.raises(
-        UnsupportedProvider, match="these are: ai21_chat, baseten, .* use type openai-compatible"
+        UnsupportedProvider, match=r"these are: ai21_chat, baseten, .* use type openai-compatible"
     ):
         LitellmWire("nonesuch", BASE)
 
@@ -598,7 +598,8 @@ def test_another_version_is_refused() -> None:
         check_version("1.0.0")
 
     assert str(caught.value) == (
-        f"providers of type litellm need litellm {VERSION}, and 1.0.0 is installed: pip install 'headgate[litellm]'"
+        f"providers of type litellm need litellm {VERSION}, and 1.0.0 is installed: "
+        "pip install 'headgate[litellm]'"
     )
 
 
@@ -608,8 +609,8 @@ def test_the_pinned_version_is_the_one_of_the_extra() -> None:
 
 def test_importing_the_wire_imports_no_litellm() -> None:
     code = (
-        "import sys, gateway_runtime.providers.wires.litellm.wire; assert not any(name.split('.')[0] == 'litellm' "
-        "for name in sys.modules)"
+        "import sys, gateway_runtime.providers.wires.litellm.wire\n"
+        "assert not any(name.split('.')[0] == 'litellm' for name in sys.modules)"
     )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
@@ -669,7 +670,7 @@ def test_loading_reaches_no_network_and_reads_no_dotenv_file(tmp_path: Path) -> 
 
 
 class Wrong:
-    """A config of litellm's that does what none may: with a body of one message more, elsewhere, or not at all."""
+    """A config of litellm's that does what none may: it loses something, goes elsewhere, or cannot."""
 
     supports_stream_param_in_request_body = True
 
@@ -717,10 +718,51 @@ def test_what_a_config_loses_by_itself_is_found() -> None:
     lost = build_wrong(
         Wrong(body={"messages": other}), read_chat(encode(ask(messages=named, stop="x"))), drop=True
     )
-    fewer = build_wrong(Wrong(body={"messages": []}), read_chat(encode(ask(messages=named))))
+    fewer = build_wrong(
+        Wrong(body={"messages": other[:1]}), read_chat(encode(ask(messages=named))), drop=True
+    )
 
     assert lost.dropped == ("stop", "messages[0].name")
-    assert fewer.dropped == ()
+    assert fewer.dropped == ("messages[0].name",)
+
+
+def test_messages_that_became_others_are_not_compared() -> None:
+    messages = [{"role": "user", "content": "Hi"}, {"role": "user", "content": "Ho"}]
+    split = [
+        {"role": "user", "content": "Hi"},
+        {"role": "user", "content": "H"},
+        {"role": "user", "content": "o"},
+    ]
+
+    assert (
+        build_wrong(Wrong(body={"messages": split}), read_chat(encode(ask(messages=messages)))).dropped == ()
+    )
+    assert build_wrong(Wrong(body={"contents": []}), read_chat(encode(ask(messages=messages)))).dropped == ()
+
+
+def test_a_part_that_was_changed_in_place_is_looked_into() -> None:
+    image = {"type": "image_url", "image_url": {"url": PNG}, "cache_control": {"type": "ephemeral"}}
+    body = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": PNG}}]}]}
+
+    built = build_wrong(
+        Wrong(body=body), read_chat(encode(ask(messages=[{"role": "user", "content": [image]}])))
+    )
+
+    assert built.dropped == ("cache_control",)
+
+
+def test_the_providers_own_tools_are_left_as_they_are() -> None:
+    to = Destination("wrong", BASE, Tooled(), "m", frozenset({"tools"}))
+    asked = ask(tools=[{"type": "web_search", "cache_control": {"type": "ephemeral"}}])
+
+    built = build_chat(to, read_chat(encode(asked)), {"tools"}, Target("m"), {})
+
+    assert built.dropped == ("cache_control",)
+
+
+class Tooled(Wrong):
+    def transform_request(self, **named: object) -> dict[str, object]:
+        return {"messages": [], "tools": [{"type": "web_search"}]}
 
 
 def test_signatures_of_another_provider_are_left_out() -> None:
@@ -733,3 +775,21 @@ def test_signatures_of_another_provider_are_left_out() -> None:
     messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": [call]}]
 
     assert b"thought_signature" not in build("mistral", ask(messages=messages)).body
+
+
+def test_a_litellm_that_does_not_load_is_as_good_as_none(tmp_path: Path) -> None:
+    (tmp_path / "litellm").mkdir()
+    (tmp_path / "litellm" / "__init__.py").write_text("import nonesuch\n")
+    code = (
+        "from gateway_runtime.providers.wires.litellm.load import load_litellm\n"
+        "try: load_litellm()\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environ)
+
+    assert done.stdout == (
+        f"LitellmMissing litellm {VERSION} does not load: No module named 'nonesuch'. Install it anew: pip install "
+        "'headgate[litellm]'\n"
+    ), done.stderr

@@ -43,6 +43,11 @@ BASE_URL: Final = (
 HOST_NAME: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$"
 PROBE_PATH: Final = r"^/[!\x22$-~]*$"
 USD: Final = r"^[0-9]{1,6}(\.[0-9]{1,6})?$"
+AZURE_API_VERSION: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$"
+CLOUD_PROJECT: Final = r"^[a-z0-9][-.:a-z0-9]*$"
+CLOUD_REGION: Final = r"^[a-z]+(-[a-z0-9]+)*$"
+ENTRA_CLIENT: Final = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+ENTRA_TENANT: Final = r"^[a-zA-Z0-9][-.a-zA-Z0-9]*$"
 
 
 class Form(NamedTuple):
@@ -76,6 +81,15 @@ FORMS: Final[Mapping[str, Form]] = {
     USD: Form(
         'US dollars in digits, at most 6 before the point and 6 after it, such as "0.15"',
         shown=True,
+    ),
+    AZURE_API_VERSION: Form("a date, perhaps with -preview, such as 2024-10-21", shown=True),
+    CLOUD_PROJECT: Form("the id or number of a Google Cloud project, such as my-project-1", shown=False),
+    CLOUD_REGION: Form("the name of a region or location, such as us-east-1 or global", shown=True),
+    ENTRA_CLIENT: Form(
+        "the id of an application of Entra, such as 11111111-2222-3333-4444-555555555555", shown=False
+    ),
+    ENTRA_TENANT: Form(
+        "the id of a tenant of Entra or one of its domains, such as contoso.onmicrosoft.com", shown=False
     ),
 }
 
@@ -113,6 +127,21 @@ Usd = Annotated[str, StringConstraints(max_length=13, pattern=USD)]
 """US dollars as a decimal number: `0.15`, `2`, `0`. Text, since binary fractions are not exact and the
 Kubernetes API conventions advise against them.
 """
+
+AzureApiVersion = Annotated[str, StringConstraints(max_length=18, pattern=AZURE_API_VERSION)]
+"""A version of Azure OpenAI's API, which is a date."""
+
+CloudProject = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=CLOUD_PROJECT)]
+"""A project of Google Cloud, by id or number; old ones have their domain before a colon."""
+
+CloudRegion = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=CLOUD_REGION)]
+"""A region of a cloud. It becomes part of a host's name."""
+
+EntraClient = Annotated[str, StringConstraints(max_length=36, pattern=ENTRA_CLIENT)]
+"""An application of Microsoft Entra."""
+
+EntraTenant = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=ENTRA_TENANT)]
+"""A tenant of Microsoft Entra."""
 
 
 def parse_duration(text: str) -> float:

@@ -19,6 +19,9 @@ from headgate_operator.api.fields import (
     parse_duration,
 )
 from headgate_operator.api.model import ApiModel, Rule
+from headgate_operator.api.provider_options import Azure, Bedrock, Litellm, Vertex
+from headgate_operator.api.provider_rules import PROVIDER_RULES
+from headgate_operator.api.provider_types import ProviderType
 
 
 class Endpoint(ApiModel):
@@ -65,6 +68,10 @@ class ProviderModel(ApiModel):
     """What it costs here, for routes with `strategy: Cost`. Without it the price is not known, and such a
     route asks this provider after those whose price is known.
     """
+    max_output_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """The most that it can write in one answer, for APIs that insist on a limit, such as Anthropic's, when the
+    caller sets none. Without it, what is known of the model by its name.
+    """
 
 
 class PassiveHealth(ApiModel):
@@ -91,8 +98,9 @@ class ActiveHealth(ApiModel):
 
     enabled: bool = True
     """When false, health comes from real requests alone and is Unknown without them."""
-    path: ProbePath = "/models"
-    """Asked with GET below each endpoint's URL. 2xx is good; 401 and 403 mean the credential is refused; any
+    path: ProbePath | None = None
+    """Asked with GET below each endpoint's URL. Without it, the type's own list of models: `/models`, of type
+    ollama `/tags`; vertex and bedrock are asked for a sign of life, without a credential. 2xx is good; 401 and 403 mean the credential is refused; any
     other 4xx shows a living server; 5xx and silence are failures.
     """
     interval: Duration = "30s"
@@ -256,42 +264,32 @@ class AllowedRoutes(ApiModel):
 class LLMProviderSpec(ApiModel):
     """An LLM provider: its endpoints, its credentials, and how the gateways treat it."""
 
-    cel_rules: ClassVar = (
-        Rule(
-            "!(has(self.baseUrl) && size(self.endpoints) > 0)",
-            "baseUrl and endpoints exclude each other: keep baseUrl for one address, endpoints for several",
-            lambda s: not (s.base_url is not None and s.endpoints),
-        ),
-        Rule(
-            "self.type != 'openai-compatible' || has(self.baseUrl) || size(self.endpoints) > 0",
-            "type openai-compatible needs an address: set baseUrl, such as http://vllm:8000/v1, or endpoints",
-            lambda s: s.type != "openai-compatible" or s.base_url is not None or bool(s.endpoints),
-        ),
-        Rule(
-            "self.type != 'openai' || size(self.credentials) > 0",
-            "type openai needs an API key: add credentials with a secretRef, or use type openai-compatible "
-            "for a server without keys",
-            lambda s: s.type != "openai" or bool(s.credentials),
-        ),
-        Rule(
-            "!has(self.tls) || ((!has(self.baseUrl) || self.baseUrl.startsWith('https://')) && "
-            "self.endpoints.all(e, e.url.startsWith('https://')))",
-            "tls is for https:// URLs, and baseUrl or an endpoint's url begins with http://: "
-            "write https:// there, or remove tls",
-            lambda s: s.tls is None or all(url.startswith("https://") for url in s.urls),
-        ),
-    )
+    cel_rules: ClassVar = PROVIDER_RULES
 
-    type: Literal["openai", "openai-compatible"]
-    """openai: api.openai.com unless `baseUrl` or `endpoints` say otherwise. openai-compatible: any server
-    that speaks OpenAI's API (vLLM, Ollama's /v1, Groq, Mistral, Together, DeepSeek, OpenRouter, ...).
+    type: ProviderType
+    """What API it has, and with that its address, how it is authorised and how it is spoken to. Callers never
+    see a difference. openai, anthropic, google (Gemini API), cohere, groq, mistral, together, deepseek,
+    fireworks, openrouter, xai, meta (Llama API): an API key in `credentials` is all that is needed. azure
+    (Azure OpenAI): also `baseUrl`. vertex (Gemini on Vertex AI), bedrock: also the object of that name.
+    ollama, vllm: `baseUrl`. openai-compatible: any server that speaks OpenAI's API, at `baseUrl`. litellm: a
+    provider that litellm's code translates, see `litellm`.
     """
     base_url: BaseUrl | None = None
-    """Base URL up to and including the version, such as `https://api.groq.com/openai/v1`."""
+    """Base URL up to and including the version, such as `https://llm.example/v1`; of type azure up to the
+    resource's host, of type ollama up to `/api`. Without it, the usual address of the type.
+    """
+    azure: Azure | None = None
+    """For type azure. Without it, the v1 API and the resource's API key."""
+    vertex: Vertex | None = None
+    """For type vertex."""
+    bedrock: Bedrock | None = None
+    """For type bedrock."""
+    litellm: Litellm | None = None
+    """For type litellm."""
     endpoints: Annotated[tuple[Endpoint, ...], Field(max_length=64)] = ()
     """Several addresses that serve the same models, such as the replicas of a self-hosted one."""
     credentials: Annotated[tuple[Credential, ...], Field(max_length=8)] = ()
-    """API keys, the first in use. When the provider refuses it (401, 403), the next takes its place. Rotate
+    """API keys, or of azure, vertex and bedrock what is described there; the first in use. When the provider refuses it (401, 403), the next takes its place. Rotate
     by adding the new key, moving it to the front, and removing the old one.
     """
     models: Annotated[tuple[ProviderModel, ...], Field(max_length=256)] = ()
@@ -309,8 +307,9 @@ class LLMProviderSpec(ApiModel):
     limits: ProviderLimits = Field(default_factory=ProviderLimits)
     """How much one gateway process may ask of one endpoint."""
     stream_usage: bool = True
-    """Every stream is asked for its usage (`stream_options.include_usage`). Set it to false for servers that
-    answer 400 to `stream_options`, such as older vLLM and Ollama; the usage of their streams is then unknown.
+    """Every stream of OpenAI's API is asked for its usage (`stream_options.include_usage`). Set it to false
+    for servers that answer 400 to `stream_options`, such as older vLLM; the usage of their streams is then
+    unknown. Other APIs always tell it.
     """
     allowed_routes: AllowedRoutes = Field(default_factory=AllowedRoutes)
     """Which ModelRoutes may name this provider; those of its own namespace always may."""

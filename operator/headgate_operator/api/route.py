@@ -184,5 +184,11 @@ class ModelRouteSpec(ApiModel):
     """Other models, in this order, when all targets have failed or are refused. Those models' own fallbacks
     are not followed, so two routes may be each other's.
     """
+    unsupported: Literal["Refuse", "Drop"] = "Refuse"
+    """What becomes of a member of the request that the chosen provider's API cannot express. Refuse: the
+    caller gets 400, which names it. Drop: the provider does not hear of it, and the answer's header
+    `x-headgate-dropped` tells so. Hints that change no answer, such as user, metadata, store and
+    safety_identifier, are always dropped.
+    """
     timeouts: RouteTimeouts = Field(default_factory=RouteTimeouts)
     """How long to wait."""

@@ -1,7 +1,7 @@
-"""An API key read out of a Secret: the key, or a finding that says why there is none.
+"""An API key, or another credential, read out of a Secret: the text, or a finding that says why there is none.
 
-The providers pass reads credentials with it, the quotas pass the keys of callers. White space around the key
-is dropped, since editors and `echo` add line ends; inside, only what an HTTP header can carry is a key.
+The providers pass reads credentials with it, the quotas pass the keys of callers. White space around the text
+is dropped, since editors and `echo` add line ends; what may be inside, its form says: `credentials` has them.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from typing import TypeAlias
 from gateway_runtime.contract.secret import Secret
 from headgate_operator.api.fields import SecretKeyRef
 from headgate_operator.compile import findings
+from headgate_operator.compile.credentials import API_KEY, CredentialForm
 from headgate_operator.compile.findings import Finding
 from headgate_operator.compile.resources import AnyManifest, SecretData, SecretId, referenced_secrets
 
@@ -18,7 +19,11 @@ SecretsRead: TypeAlias = tuple[tuple[SecretId, SecretData | None], ...]
 
 
 def read_api_key(
-    ref: SecretKeyRef, namespace: str, secrets: Mapping[SecretId, SecretData], field: str
+    ref: SecretKeyRef,
+    namespace: str,
+    secrets: Mapping[SecretId, SecretData],
+    field: str,
+    form: CredentialForm = API_KEY,
 ) -> Secret | Finding:
     """`field`: path of the `secretRef`."""
     data = secrets.get(SecretId(namespace, ref.name))
@@ -29,20 +34,10 @@ def read_api_key(
         return findings.secret_key_not_found(field, ref.name, ref.key, sorted(data.values))
     text = value.reveal()
     key = text.strip()
-    problem = _find_problem(key)
+    problem = form.find_problem(key)
     if problem is not None:
-        return findings.malformed_secret(field, ref.name, ref.key, problem)
+        return findings.malformed_secret(field, ref.name, ref.key, problem, form.what, form.remedy)
     return value if key == text else Secret(key)
-
-
-def _find_problem(key: str) -> str | None:
-    if not key:
-        return "it is empty"
-    if any(character.isspace() for character in key):
-        return "it has white space inside"
-    if not (key.isascii() and key.isprintable()):
-        return "it has characters other than printable ASCII"
-    return None
 
 
 def read_secrets(manifest: AnyManifest, secrets: Mapping[SecretId, SecretData]) -> SecretsRead:

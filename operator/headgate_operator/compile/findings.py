@@ -89,11 +89,15 @@ def malformed_pem(field: str, name: str, key: str, problem: str, wanted: str) ->
     )
 
 
-def malformed_secret(field: str, name: str, key: str, problem: str) -> Finding:
+def malformed_secret(
+    field: str, name: str, key: str, problem: str, what: str = "an API key", remedy: str = ""
+) -> Finding:
+    """`what` it cannot be; `remedy`: a sentence without its full stop, that of API keys if empty."""
     return Finding(
         Code.MALFORMED_SECRET,
         field,
-        f'key "{key}" of Secret "{name}" cannot be an API key: {problem}. Put the API key there, alone',
+        f'key "{key}" of Secret "{name}" cannot be {what}: {problem}. '
+        f"{remedy or 'Put the API key there, alone'}",
     )
 
 

@@ -7,11 +7,9 @@ keeps its last good version: with other authorities or without our certificate i
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
 
-from gateway_runtime.contract.ids import EndpointId, ProviderId
+from gateway_runtime.contract.ids import ProviderId
 from gateway_runtime.contract.table import (
-    ActiveProbe,
     CircuitPolicy,
     Credential,
     Endpoint,
@@ -24,25 +22,29 @@ from gateway_runtime.contract.table import (
 from headgate_operator.api.fields import parse_duration, parse_usd_micros
 from headgate_operator.api.manifest import BrokenManifest, Meta, ProviderManifest
 from headgate_operator.api.provider import (
-    ActiveHealth,
     Circuit,
-    LLMProviderSpec,
     ModelPrice,
     ProviderLimits,
     ProviderModel,
     ProviderTimeouts,
 )
+from headgate_operator.api.provider_types import TYPES
 from headgate_operator.compile.api_keys import find_unwatched, read_api_key, read_secrets, still_read
+from headgate_operator.compile.credentials import find_form
 from headgate_operator.compile.findings import Finding, invalid_fields
 from headgate_operator.compile.last_good import LastGood
 from headgate_operator.compile.memo import ProviderEntry, keep_equal
+from headgate_operator.compile.provider_type import (
+    build_azure,
+    build_bedrock,
+    build_endpoints,
+    build_litellm,
+    build_probe,
+    build_vertex,
+)
 from headgate_operator.compile.resources import Resources, SecretData, SecretId, index_by_id
 from headgate_operator.compile.tls import read_tls
 from headgate_operator.compile.verdict import EndpointName, Verdict, judge_serving
-
-_DEFAULT_URL: Final = "https://api.openai.com/v1"
-"""Of type openai; the other types have none, and the API refuses them without an address."""
-_DEFAULT_ENDPOINT: Final = "default"
 
 
 def compile_providers(
@@ -89,7 +91,7 @@ def _compile_provider(
     meta, spec = manifest.meta, manifest.spec
     credentials, findings = _read_credentials(manifest, secrets)
     tls = read_tls(spec.tls, meta.namespace, secrets)
-    endpoints = _build_endpoints(meta, spec)
+    endpoints = build_endpoints(meta.id, spec)
     resource = None
     if tls.findings:
         resource = _find_last_good(meta, old, last_good)
@@ -104,12 +106,17 @@ def _compile_provider(
             credentials=credentials,
             models=tuple(_build_model(model) for model in spec.models),
             passive_health=spec.health.passive.enabled,
-            probe=_build_probe(spec.health.active),
+            probe=build_probe(spec),
             circuit=_build_circuit(spec.circuit),
             timeouts=_build_timeouts(spec.timeouts),
             stream_usage=spec.stream_usage,
             tls=tls.tls,
             limits=_build_limits(spec.limits),
+            wire=TYPES[spec.type].wire,
+            azure=build_azure(spec),
+            vertex=build_vertex(spec),
+            bedrock=build_bedrock(spec),
+            litellm=build_litellm(spec),
         )
     read = read_secrets(manifest, secrets)
     namespaces = spec.allowed_routes.namespaces
@@ -177,21 +184,15 @@ def _read_credentials(
 ) -> tuple[tuple[Credential, ...], tuple[Finding, ...]]:
     credentials: list[Credential] = []
     findings: list[Finding] = []
+    form = find_form(TYPES[manifest.spec.type].wire)
     for i, credential in enumerate(manifest.spec.credentials):
         field = f"spec.credentials[{i}].secretRef"
-        key = read_api_key(credential.secret_ref, manifest.meta.namespace, secrets, field)
+        key = read_api_key(credential.secret_ref, manifest.meta.namespace, secrets, field, form)
         if isinstance(key, Finding):
             findings.append(key)
         else:
             credentials.append(Credential(name=credential.name, value=key))
     return tuple(credentials), tuple(findings)
-
-
-def _build_endpoints(meta: Meta, spec: LLMProviderSpec) -> tuple[Endpoint, ...]:
-    named = [(endpoint.name, endpoint.url) for endpoint in spec.endpoints]
-    if not named:
-        named = [(_DEFAULT_ENDPOINT, spec.base_url or _DEFAULT_URL)]
-    return tuple(Endpoint(id=EndpointId(f"{meta.id}/{name}"), url=url.rstrip("/")) for name, url in named)
 
 
 def _name_endpoints(endpoints: tuple[Endpoint, ...]) -> tuple[EndpointName, ...]:
@@ -200,25 +201,18 @@ def _name_endpoints(endpoints: tuple[Endpoint, ...]) -> tuple[EndpointName, ...]
 
 def _build_model(model: ProviderModel) -> Model:
     price = None if model.price is None else _build_price(model.price)
-    return Model(name=model.name, upstream_name=model.upstream_name or model.name, price=price)
+    return Model(
+        name=model.name,
+        upstream_name=model.upstream_name or model.name,
+        price=price,
+        max_output_tokens=model.max_output_tokens,
+    )
 
 
 def _build_price(price: ModelPrice) -> Price:
     """Micro-dollars per million tokens are picodollars per token."""
     return Price(
         input_usd_picos=parse_usd_micros(price.input), output_usd_picos=parse_usd_micros(price.output)
-    )
-
-
-def _build_probe(active: ActiveHealth) -> ActiveProbe | None:
-    if not active.enabled:
-        return None
-    return ActiveProbe(
-        path=active.path,
-        interval_s=parse_duration(active.interval),
-        timeout_s=parse_duration(active.timeout),
-        unhealthy_after=active.unhealthy_after,
-        healthy_after=active.healthy_after,
     )
 
 

@@ -225,6 +225,7 @@ def _build_route(manifest: RouteManifest) -> Route:
         panic_percent=spec.panic_percent,
         fallbacks=tuple(FallbackRule(model=f.model, causes=f.causes) for f in spec.fallbacks),
         hedge=None if spec.hedge is None else _build_hedge(spec.hedge),
+        unsupported=spec.unsupported,
     )
 
 

@@ -43,8 +43,8 @@ def build_answer(answer: ChatAnswer, chat: ChatRequest, stamp: Stamp) -> bytes:
     stamp = Stamp(answer.id or stamp.request_id, stamp.unix_s, answer.model or stamp.model)
     output = _build_output(choice.message, read_logprobs(choice.logprobs), stamp)
     ended = build_end(choice.finish_reason)
-    if ended["status"] == "incomplete" and output:
-        output[-1]["status"] = "incomplete"
+    if output and "status" in output[-1]:
+        output[-1]["status"] = ended["status"]  # what was cut is the last
     return _encoder.encode(
         {**build_response(chat, stamp), **ended, "output": output, "usage": build_usage(answer.usage)}
     )

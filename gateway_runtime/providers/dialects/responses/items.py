@@ -104,7 +104,9 @@ _reasoning_decoder = msgspec.json.Decoder(_Reasoning)
 
 
 def read_items(raw: msgspec.Raw, lost: set[str]) -> list[Message]:
-    """raw: the member. lost: gets the names of what no message can say. Raises GatewayError MALFORMED_BODY."""
+    """raw: the member. lost: gets the names of what no message can say. Raises GatewayError
+    MALFORMED_BODY.
+    """
     try:
         kinds = _items_decoder.decode(raw)
     except msgspec.ValidationError as error:

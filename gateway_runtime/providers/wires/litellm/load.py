@@ -21,6 +21,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import cache
+from types import ModuleType
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from gateway_runtime.providers.wires.litellm.providers import SUPPORTED
@@ -150,27 +151,31 @@ class Litellm(NamedTuple):
 
 def load_litellm() -> Litellm:
     """Imports it once per process, and quietens the environment each time. Raises LitellmMissing."""
-    check_version(find_version())
+    check_version(find_version("litellm"))
     quieten(os.environ)
-    return _import_litellm()
+    return _load_once()
 
 
 @cache
-def _import_litellm() -> Litellm:
+def _load_once() -> Litellm:
+    return build_litellm(importlib.import_module)
+
+
+def build_litellm(load: Callable[[str], ModuleType]) -> Litellm:
+    """load: imports a module by its name. Raises LitellmMissing."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore"
             )  # pydantic's, of litellm's models: nothing that a user could do about
-            return _build_litellm()
+            return _collect(load)
     except (ImportError, AttributeError) as error:
         words = f"litellm {VERSION} does not load: {error}. Install it anew: {REMEDY}"
         raise LitellmMissing(words) from error
 
 
-def _build_litellm() -> Litellm:
-    litellm = importlib.import_module("litellm")
-    types = importlib.import_module("litellm.types.utils")
+def _collect(load: Callable[[str], ModuleType]) -> Litellm:
+    litellm, types = load("litellm"), load("litellm.types.utils")
     # What it would refuse is found before it is asked.
     vars(litellm).update(suppress_debug_info=True, drop_params=True)
     litellm.verbose_logger.disabled = True  # it warns of models that it has not heard of, at each request
@@ -178,7 +183,7 @@ def _build_litellm() -> Litellm:
     providers = types.LlmProviders
     make_answer: Callable[[], Dumped] = types.ModelResponse
     make_chunk: Callable[[], Dumped] = types.ModelResponseStream
-    json_tool: str = importlib.import_module("litellm.constants").RESPONSE_FORMAT_TOOL_NAME
+    json_tool: str = load("litellm.constants").RESPONSE_FORMAT_TOOL_NAME
     for make in (make_answer, make_chunk):
         # pydantic builds their validators at first use, in a tenth of a second.
         make().model_dump(exclude_none=True, warnings=False)
@@ -190,10 +195,10 @@ def _build_litellm() -> Litellm:
     return Litellm(find_config, make_answer, json_tool)
 
 
-def find_version() -> str | None:
-    """Of litellm, as it is installed. None: it is not."""
+def find_version(package: str) -> str | None:
+    """As it is installed. None: it is not."""
     try:
-        return importlib.metadata.version("litellm")
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
 

@@ -26,7 +26,13 @@ from gateway_runtime.providers.error import ProviderError, read_error
 from gateway_runtime.providers.wire import EmbeddingsAnswer, EmbeddingsRequest, Outgoing, Target
 from gateway_runtime.providers.wires.litellm.answer import read_answer
 from gateway_runtime.providers.wires.litellm.foreign import translate_answer
-from gateway_runtime.providers.wires.litellm.load import Config, LitellmMissing, check_config, load_litellm
+from gateway_runtime.providers.wires.litellm.load import (
+    Config,
+    Litellm,
+    LitellmMissing,
+    check_config,
+    load_litellm,
+)
 from gateway_runtime.providers.wires.litellm.providers import SUPPORTED, UNSUPPORTED
 from gateway_runtime.providers.wires.litellm.request import Destination, build_chat, find_path
 from gateway_runtime.providers.wires.litellm.stream import LitellmStream
@@ -58,16 +64,16 @@ _listed_decoder = msgspec.json.Decoder(_Listed)
 class LitellmWire:
     needs_inline_media: Final = True
 
-    def __init__(self, provider: str, base_url: str) -> None:
-        """provider: litellm's name for it, one of SUPPORTED. base_url: of the endpoint. Raises
-        LitellmMissing, UnsupportedProvider.
+    def __init__(self, provider: str, base_url: str, litellm: Litellm | None = None) -> None:
+        """provider: litellm's name for it, one of SUPPORTED. base_url: of the endpoint. litellm: the one that
+        is installed, unless a test has another. Raises LitellmMissing, UnsupportedProvider.
         """
         if provider not in SUPPORTED:
             raise UnsupportedProvider(_explain(provider))
         self.name = f"{provider} (litellm)"
         self._provider = provider
         self._base_url = base_url.rstrip("/")
-        self._litellm = load_litellm()
+        self._litellm = load_litellm() if litellm is None else litellm
         self._find_destination = lru_cache(_MOST_MODELS)(self._make_destination)
         any_model = self._find_destination(_ANY_MODEL)
         check_config(any_model.config)

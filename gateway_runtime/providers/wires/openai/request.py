@@ -44,7 +44,7 @@ TAKES: Final = frozenset(
 (https://community.openai.com/t/1119240). Nor is `top_k`, which vLLM knows and OpenAI refuses.
 """
 _LONGEST_USER: Final = 64
-"""OpenAI refuses a longer one with a 400; Claude Code names its users with 150 characters."""
+"""OpenAI refuses a longer one with a 400; Anthropic takes 256, and callers make use of them."""
 
 _encoder = msgspec.json.Encoder()
 

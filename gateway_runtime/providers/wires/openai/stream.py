@@ -73,7 +73,7 @@ _decode = _decoder.decode
 
 
 class OpenAIStream:
-    """See `wire.ChatStream`. 2 µs for a piece of text."""
+    """See `wire.ChatStream`. 2.4 µs for a piece of text, 1.5 where many come at once."""
 
     __slots__ = ("_calls", "_ended", "_framer", "_saw_event", "done", "fault", "id", "model", "usage")
 

@@ -44,7 +44,7 @@ _OF_A_DEPLOYMENT: Final = frozenset(
 
 
 class OpenAIWire:
-    """See `wire.Wire`. 10 µs for a small request."""
+    """See `wire.Wire`. 4 µs for a small request, 9 with tools and their results."""
 
     name = "OpenAI"
     needs_inline_media = False
