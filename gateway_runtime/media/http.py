@@ -125,8 +125,6 @@ def _mapped() -> Iterator[None]:
         raise Unfetchable("its server does not speak TLS as we do") from error
     except aiohttp.ClientConnectorError as error:
         raise Unfetchable(_describe(error.os_error)) from error
-    except aiohttp.InvalidURL as error:
-        raise Unfetchable("its URL cannot be read") from error
     except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError) as error:
         raise Unfetchable("its server hung up") from error
     except aiohttp.ClientError as error:

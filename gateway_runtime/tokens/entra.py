@@ -39,7 +39,7 @@ async def mint_entra_token(options: AzureOptions, secret: Secret | None, means: 
     """secret: the client's. Raises TokenRefused, UpstreamFailure."""
     if options.workload:
         return await _mint_for_pod(options, means)
-    if options.tenant is None or options.client is None:
+    if not options.tenant or not options.client:
         raise TokenRefused("the provider names a tenant or a client of Entra, but not both")
     if secret is None:
         raise TokenRefused("the provider has no credential: give it the client secret of its application")

@@ -58,8 +58,8 @@ def _find_options(provider: Provider) -> Options | None:
         case "vertex":
             return provider.vertex  # there is no key that would be sent as it is
         case "azure" if provider.azure is not None:
-            needed = provider.azure.workload or provider.azure.tenant is not None
-            return provider.azure if needed else None
+            entra = provider.azure.workload or provider.azure.tenant or provider.azure.client
+            return provider.azure if entra else None  # the wire sends a token in the same cases
         case "bedrock" if provider.bedrock is not None:
             return provider.bedrock if provider.bedrock.workload else None
     return None

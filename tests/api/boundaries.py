@@ -101,6 +101,34 @@ SAMPLES: Mapping[str, Sample] = {
         ),
         of_length=lambda n: "9" * (n - 7) + ".999999",
     ),
+    fields.AZURE_API_VERSION: Sample(
+        good=("2024-10-21", "2025-04-01-preview"),
+        bad=("preview", "2024-10", "24-10-21", "2024-10-21-beta", "2024-10-21\n", "2024-10-21 "),
+        of_length=lambda n: "2024-10-21-preview" + "w" * (n - 18),
+    ),
+    fields.CLOUD_PROJECT: Sample(
+        good=("my-project-1", "123456789012", "example.com:my-project"),
+        bad=("-a", "A", "a_b", "a b", "a/b", "ä", "a\n", ".."),
+        of_length=_letters,
+    ),
+    fields.CLOUD_REGION: Sample(
+        good=("us-east-1", "global", "europe-west4", "us-gov-west-1"),
+        bad=("-a", "a-", "US", "a.b", "a/b", "a--b", "1-a", "a b", "ä", "a\n"),
+        of_length=_letters,
+    ),
+    fields.ENTRA_CLIENT: Sample(
+        good=("11111111-2222-3333-4444-555555555555", "ABCDEFab-2222-3333-4444-555555555555"),
+        bad=(
+            *("my-app", "1" * 32, "11111111-2222-3333-4444-55555555555g"),
+            "11111111-2222-3333-4444-555555555555\n",
+        ),
+        of_length=lambda n: "11111111-2222-3333-4444-" + "5" * (n - 24),
+    ),
+    fields.ENTRA_TENANT: Sample(
+        good=("11111111-2222-3333-4444-555555555555", "contoso.onmicrosoft.com", "a"),
+        bad=("..", "-a", "a/b", "a_b", "a b", "https://a", "ä", "a\n"),
+        of_length=_letters,
+    ),
 }
 
 

@@ -14,22 +14,24 @@ from tests.api.boundaries import SAMPLES, Case, build_cases
 from tests.api.judges import ApiServer, ask_python, find_disagreement
 
 CORPUS = Path(__file__).parent / "corpus"
-FULL = {
+# Of a provider there are several: what one type needs excludes what another one does.
+FULL = [
     # The second document; the first one is what the corpus expects.
-    name: [*yaml.safe_load_all((CORPUS / f"{kind.singular}-full.yaml").read_text())][1]
-    for name, kind in KINDS.items()
-}
-# Not in the full example of its kind, since it and the endpoints exclude each other.
-WITH_BASE_URL = {**FULL["LLMProvider"], "spec": {"type": "openai-compatible", "baseUrl": "http://a"}}
+    [*yaml.safe_load_all(file.read_text())][1]
+    for kind in KINDS.values()
+    for file in sorted(CORPUS.glob(f"{kind.singular}-full*.yaml"))
+]
 CASES = [
     case
-    for kind, full in (*FULL.items(), ("LLMProvider", WITH_BASE_URL))
-    for case in build_cases(build_structure(KINDS[kind].spec, kind), full)
+    for full in FULL
+    for case in build_cases(build_structure(KINDS[full["kind"]].spec, full["kind"]), full)
 ]
 
 
 def name(case: Case) -> str:
-    return f"{case.value['kind']}-{case.name}"
+    kind, spec = case.value["kind"], case.value["spec"]
+    provider_type = spec.get("type", "") if isinstance(spec, dict) and kind == "LLMProvider" else ""
+    return f"{kind}-{provider_type}-{case.name}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=name)

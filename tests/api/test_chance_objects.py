@@ -18,7 +18,9 @@ from tests.api.judges import ApiServer, ask_python
 
 CORPUS = Path(__file__).parent / "corpus"
 FULL = [
-    [*yaml.safe_load_all((CORPUS / f"{kind.singular}-full.yaml").read_text())][1] for kind in KINDS.values()
+    [*yaml.safe_load_all(file.read_text())][1]
+    for kind in KINDS.values()
+    for file in sorted(CORPUS.glob(f"{kind.singular}-full*.yaml"))
 ]
 Steps = tuple[str | int, ...]
 

@@ -1,6 +1,5 @@
 """What usages cost, compared with litellm's own calculation, model by model, to the picodollar."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,11 +44,12 @@ NOT_FOUND = {
 
 
 @pytest.fixture(scope="module")
-def litellm() -> Any:
-    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-    os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] = "True"
-    os.environ["LITELLM_MODE"] = "PRODUCTION"
-    return pytest.importorskip("litellm")
+def litellm() -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        patch.setenv("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
+        patch.setenv("LITELLM_MODE", "PRODUCTION")
+        yield pytest.importorskip("litellm")
 
 
 @pytest.mark.filterwarnings("ignore")

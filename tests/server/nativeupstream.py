@@ -48,6 +48,18 @@ _EVENTS = "text/event-stream"
 _STREAM_TYPES = {"bedrock": "application/vnd.amazon.eventstream", "ollama": "application/x-ndjson"}
 
 
+_TWO = [[1.0, 0.5], [0.25, -1.0]]
+_VECTORS: dict[str, Any] = {
+    "google": {"embeddings": [{"values": vector} for vector in _TWO]},
+    "vertex": {
+        "predictions": [{"embeddings": {"values": v, "statistics": {"token_count": 1}}} for v in _TWO]
+    },
+    "cohere": {"id": "e", "embeddings": {"float": _TWO}, "meta": {"billed_units": {"input_tokens": 2}}},
+    "ollama": {"model": "m", "embeddings": _TWO, "prompt_eval_count": 2},
+}
+"""For two texts."""
+
+
 class Came(NamedTuple):
     path: str
     """With its query."""
@@ -92,6 +104,8 @@ class NativeUpstream:
             return web.Response(
                 status=status, body=words, headers=self.headers, content_type="application/json"
             )
+        if self.situation == "embeddings":
+            return web.json_response(_VECTORS[self.wire])
         if not self._is_streamed(came):
             said = self._read_golden(f"answer-{self.situation}.in.json")["body"]
             return web.json_response(said, headers=self.headers)

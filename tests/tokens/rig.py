@@ -178,7 +178,8 @@ class Rig(NamedTuple):
 
 
 @asynccontextmanager
-async def rigged(exchange_s: float = 5.0) -> AsyncIterator[Rig]:
+async def rigged(*, exchange_s: float = 5.0, drawn: float = 0.5) -> AsyncIterator[Rig]:
+    """drawn: all that chance ever says."""
     clock = TurnedClock()
     transport = PooledTransport(proxies=Proxies({}))
     environment: dict[str, str] = {}
@@ -187,7 +188,7 @@ async def rigged(exchange_s: float = 5.0) -> AsyncIterator[Rig]:
         clock.now,
         clock.unix,
         environment,
-        lambda: 0.5,
+        lambda: drawn,
         call_later=clock.call_later,
         exchange_s=exchange_s,
     )

@@ -57,6 +57,7 @@ def test_only_what_is_not_sent_as_it_is_needs_a_token() -> None:
     assert [tokens.needs(p) for p in (vertex("key"), vertex(workload=True))] == [True, True]
     assert [tokens.needs(p) for p in (azure("secret"), azure(tenant=None, workload=True))] == [True, True]
     assert [tokens.needs(p) for p in (bedrock(), bedrock("keys", workload=False))] == [True, False]
+    assert tokens.needs(azure("secret", tenant=None))
     assert not tokens.needs(azure("an-api-key", tenant=None, client=None))
     assert not tokens.needs(openai)
     assert not tokens.needs(msgspec.structs.replace(openai, wire="azure"))
@@ -244,24 +245,12 @@ async def test_a_token_is_renewed_at_four_fifths_of_its_life(rig: Rig, provider:
 
 @pytest.mark.parametrize(("drawn", "due_s"), [(0.0, 2700), (1.0, 3060)])
 async def test_renewals_are_spread(drawn: float, due_s: float) -> None:
-    clock = TurnedClock()
-    async with rigged() as rig:
-        tokens = Tokens(
-            rig.tokens._means.issuers._transport,
-            clock.now,
-            clock.unix,
-            {"AZURE_AUTHORITY_HOST": rig.issuer.url},
-            lambda: drawn,
-            call_later=clock.call_later,
-        )
-        tokens.configure([azure("secret")])
-        running = asyncio.create_task(tokens.run())
-        await wait_until(lambda: clock.next_s is not None)
-        running.cancel()
-        await tokens.close()
+    async with rigged(drawn=drawn) as rig, rig.running():
+        rig.environment["AZURE_AUTHORITY_HOST"] = rig.issuer.url
+        rig.tokens.configure([azure("secret")])
+        await wait_until(lambda: rig.clock.next_s is not None)
 
-    assert clock.next_s is None
-    assert clock._alarms[-1].at_s == pytest.approx(1000 + due_s)
+        assert rig.clock.next_s == pytest.approx(due_s)
 
 
 async def test_a_token_with_hardly_any_life_is_not_renewed_all_the_time(rig: Rig, provider: Provider) -> None:

@@ -122,9 +122,8 @@ async def test_a_provider_without_a_secret_or_with_half_of_its_names_is_refused(
     assert await refusal(rig, azure()) == (
         "the provider has no credential: give it the client secret of its application"
     )
-    assert await refusal(rig, azure("secret", client=None)) == (
-        "the provider names a tenant or a client of Entra, but not both"
-    )
+    for half in (azure("secret", client=None), azure("secret", tenant=None)):
+        assert await refusal(rig, half) == "the provider names a tenant or a client of Entra, but not both"
 
 
 async def test_a_tenant_is_one_segment_of_the_path(rig: Rig) -> None:

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,16 @@ from gateway_runtime.providers.chat.request import ChatRequest, read_chat
 from gateway_runtime.providers.usage import Usage
 from gateway_runtime.providers.wire import EmbeddingsRequest, Outgoing, Target
 from gateway_runtime.providers.wires.litellm.answer import read_answer
-from gateway_runtime.providers.wires.litellm.foreign import translate_answer, translate_event
+from gateway_runtime.providers.wires.litellm.foreign import open_parser, translate_answer, translate_event
 from gateway_runtime.providers.wires.litellm.load import (
     SETTINGS,
     VERSION,
+    Litellm,
     LitellmMissing,
+    build_litellm,
     check_config,
     check_version,
+    find_version,
     load_litellm,
     quieten,
 )
@@ -136,6 +140,15 @@ ANSWER = {
         "completion_tokens_details": {"reasoning_tokens": 1},
     },
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_environment() -> Iterator[None]:
+    """Loading litellm clears variables of the process; other tests get theirs back."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(autouse=True)
@@ -514,6 +527,14 @@ def run(provider: str, data: bytes) -> tuple[list[ChatChunk], Any]:
     return [*stream.feed(data), *stream.finish()], stream
 
 
+def test_a_choice_may_end_without_a_delta() -> None:
+    end = {"choices": [{"index": 0, "delta": None, "finish_reason": "length"}]}
+
+    chunks, _ = run("mistral", write_stream(chunk({"content": "Hi"}), end, "[DONE]"))
+
+    assert chunks == [ChatChunk(content="Hi"), ChatChunk(finish_reason="length")]
+
+
 def test_a_stream_without_its_last_event_is_whole_when_every_choice_ended() -> None:
     chunks, stream = run("mistral", write_stream(chunk({"content": "Hi"}), chunk({}, "stop")))
 
@@ -547,7 +568,11 @@ def test_a_bad_stream_is_a_fault_and_never_raises(data: bytes, kind: str) -> Non
 
 @pytest.mark.parametrize(
     "event",
-    [{"error": {"message": "Overloaded", "code": 503}}, {"choices": 1, "error": {"message": "Overloaded"}}],
+    [
+        {"error": {"message": "Overloaded", "code": 503}},
+        {"choices": 1, "error": {"message": "Overloaded"}},
+        {"choices": [], "error": {"message": "Overloaded"}},
+    ],
 )
 def test_an_error_in_a_stream_is_a_fault_with_the_providers_words(event: dict[str, Any]) -> None:
     chunks, stream = run("mistral", write_stream(chunk({"content": "Hi"}), event, chunk({"content": "no"})))
@@ -564,6 +589,12 @@ def test_an_answer_in_nobodys_shape_is_malformed(body: str) -> None:
     fault = make_wire("databricks").read_chat(body.encode(), read_chat(encode(ask())))
 
     assert fault == Fault("malformed", "its body is not an answer in the provider's shape")
+
+
+def test_a_config_that_has_no_streams_has_no_parser() -> None:
+    class Streamless: ...
+
+    assert open_parser(Streamless()) is None  # type: ignore[arg-type]
 
 
 def test_an_event_that_litellm_chokes_on_is_nothing() -> None:
@@ -591,6 +622,13 @@ def test_without_litellm_the_error_says_how_to_get_it() -> None:
         "LitellmMissing providers of type litellm need litellm, which is not installed: pip install "
         "'headgate[litellm]'\n"
     ), done.stderr
+
+
+def test_a_package_that_is_not_there_has_no_version() -> None:
+    assert find_version("nonesuch-package") is None
+    assert find_version("litellm") == VERSION
+    with pytest.raises(LitellmMissing, match="which is not installed"):
+        check_version(None)
 
 
 def test_another_version_is_refused() -> None:
@@ -701,8 +739,8 @@ def test_a_config_that_cannot_do_it_purely_is_refused_when_the_request_is_built(
         build_wrong(Wrong(), read_chat(encode(ask())))
 
     assert caught.value.message == (
-        "litellm cannot say this request in wrong's API: NotImplementedError. Change it, or ask for a model of "
-        "another provider."
+        "litellm cannot say this request in wrong's API: NotImplementedError. Change it, or ask for a model "
+        "of another provider."
     )
 
 
@@ -742,13 +780,22 @@ def test_messages_that_became_others_are_not_compared() -> None:
 
 def test_a_part_that_was_changed_in_place_is_looked_into() -> None:
     image = {"type": "image_url", "image_url": {"url": PNG}, "cache_control": {"type": "ephemeral"}}
-    body = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": PNG}}]}]}
+    plain = {"type": "image_url", "image_url": {"url": PNG}}
+    config = Wrong(body={"messages": [{"role": "user", "content": [plain]}]})
 
-    built = build_wrong(
-        Wrong(body=body), read_chat(encode(ask(messages=[{"role": "user", "content": [image]}])))
-    )
+    def count_lost(*parts: dict[str, Any]) -> tuple[str, ...]:
+        asked = ask(messages=[{"role": "user", "content": list(parts)}])
+        return build_wrong(config, read_chat(encode(asked))).dropped
 
-    assert built.dropped == ("cache_control",)
+    assert count_lost(image) == ("cache_control",)
+    assert count_lost(image, image) == ()
+
+
+def test_a_tools_name_in_its_result_is_no_loss() -> None:
+    messages = [{"role": "tool", "tool_call_id": "a", "name": "f", "content": "1"}]
+    body = {"messages": [{"role": "tool", "tool_call_id": "a", "content": "1"}]}
+
+    assert build_wrong(Wrong(body=body), read_chat(encode(ask(messages=messages)))).dropped == ()
 
 
 def test_the_providers_own_tools_are_left_as_they_are() -> None:
@@ -777,19 +824,31 @@ def test_signatures_of_another_provider_are_left_out() -> None:
     assert b"thought_signature" not in build("mistral", ask(messages=messages)).body
 
 
-def test_a_litellm_that_does_not_load_is_as_good_as_none(tmp_path: Path) -> None:
-    (tmp_path / "litellm").mkdir()
-    (tmp_path / "litellm" / "__init__.py").write_text("import nonesuch\n")
-    code = (
-        "from gateway_runtime.providers.wires.litellm.load import load_litellm\n"
-        "try: load_litellm()\n"
-        "except Exception as error: print(type(error).__name__, error)\n"
+def test_a_litellm_that_does_not_load_is_as_good_as_none() -> None:
+    def load(name: str) -> Any:
+        raise ImportError("No module named 'nonesuch'")
+
+    with pytest.raises(LitellmMissing) as caught:
+        build_litellm(load)
+
+    assert str(caught.value) == (
+        f"litellm {VERSION} does not load: No module named 'nonesuch'. Install it anew: "
+        "pip install 'headgate[litellm]'"
     )
-    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environ)
 
-    assert done.stdout == (
-        f"LitellmMissing litellm {VERSION} does not load: No module named 'nonesuch'. Install it anew: pip install "
-        "'headgate[litellm]'\n"
-    ), done.stderr
+def test_a_litellm_that_knows_nothing_of_a_provider_makes_no_wire() -> None:
+    knows_nothing = Litellm(lambda provider, model: None, load_litellm().make_answer, "")
+
+    with pytest.raises(LitellmMissing, match="litellm has nothing for chats with mistral"):
+        LitellmWire("mistral", BASE, knows_nothing)
+
+
+def test_a_provider_whose_requests_carry_no_key_makes_no_wire() -> None:
+    loaded = load_litellm()
+    keyless = Litellm(lambda provider, model: loaded.find_config("triton", model), loaded.make_answer, "")
+
+    with pytest.raises(
+        UnsupportedProvider, match="litellm puts no key into the headers of a request to mistral"
+    ):
+        LitellmWire("mistral", BASE, keyless)

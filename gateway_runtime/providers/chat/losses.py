@@ -15,8 +15,10 @@ from gateway_runtime.contract.errors import ErrorCode, GatewayError
 
 HINTS: Final = frozenset(
     {
+        "diagnostics",
         "metadata",
         "prompt_cache_key",
+        "prompt_cache_options",
         "prompt_cache_retention",
         "safety_identifier",
         "service_tier",

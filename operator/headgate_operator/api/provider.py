@@ -69,7 +69,7 @@ class ProviderModel(ApiModel):
     route asks this provider after those whose price is known.
     """
     max_output_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    """The most that it can write in one answer, for APIs that insist on a limit, such as Anthropic's, when the
+    """The most that it can write in one answer, for APIs that insist on a limit (Anthropic's does) when the
     caller sets none. Without it, what is known of the model by its name.
     """
 
@@ -100,8 +100,9 @@ class ActiveHealth(ApiModel):
     """When false, health comes from real requests alone and is Unknown without them."""
     path: ProbePath | None = None
     """Asked with GET below each endpoint's URL. Without it, the type's own list of models: `/models`, of type
-    ollama `/tags`; vertex and bedrock are asked for a sign of life, without a credential. 2xx is good; 401 and 403 mean the credential is refused; any
-    other 4xx shows a living server; 5xx and silence are failures.
+    ollama `/tags`; vertex and bedrock are asked for a sign of life, without a credential. 2xx is good; 401
+    and 403 mean the credential is refused, where one was sent; any other 4xx shows a living server; 5xx and
+    silence are failures.
     """
     interval: Duration = "30s"
     """Between two probes of one endpoint, from each gateway."""
@@ -289,8 +290,9 @@ class LLMProviderSpec(ApiModel):
     endpoints: Annotated[tuple[Endpoint, ...], Field(max_length=64)] = ()
     """Several addresses that serve the same models, such as the replicas of a self-hosted one."""
     credentials: Annotated[tuple[Credential, ...], Field(max_length=8)] = ()
-    """API keys, or of azure, vertex and bedrock what is described there; the first in use. When the provider refuses it (401, 403), the next takes its place. Rotate
-    by adding the new key, moving it to the front, and removing the old one.
+    """API keys, or of azure, vertex and bedrock what is described there; the first in use. When the provider
+    refuses it (401, 403), the next takes its place. Rotate by adding the new key, moving it to the front, and
+    removing the old one.
     """
     models: Annotated[tuple[ProviderModel, ...], Field(max_length=256)] = ()
     """The models served here. Empty: any name is passed on as it is."""

@@ -1,4 +1,4 @@
-"""What only one provider type needs: the objects `azure`, `vertex`, `bedrock` and `litellm` of an LLMProvider.
+"""What only one provider type needs: an LLMProvider's objects `azure`, `vertex`, `bedrock` and `litellm`.
 
 `provider_rules` says which type each goes with.
 """

@@ -38,7 +38,7 @@ def _cel_has_type(kinds: tuple[str, ...]) -> str:
 def _go_together(kind: str, fields: str) -> Rule:
     return Rule(
         f"(self.type == '{kind}') == has(self.{kind})",
-        f"{kind} goes with type {kind}, and only with it: set {fields} there, or remove {kind}",
+        f"type {kind} needs the object {kind} with {fields}, which no other type has: add it, or remove it",
         lambda s: (s.type == kind) == (getattr(s, kind) is not None),
     )
 
@@ -101,9 +101,9 @@ PROVIDER_RULES: Final = (
         "baseUrl and endpoints exclude each other: keep baseUrl for one address, endpoints for several",
         lambda s: not (s.base_url is not None and s.endpoints),
     ),
-    _go_together("vertex", "vertex.project and vertex.location"),
-    _go_together("bedrock", "bedrock.region"),
-    _go_together("litellm", "litellm.provider"),
+    _go_together("vertex", "project and location"),
+    _go_together("bedrock", "region"),
+    _go_together("litellm", "provider"),
     Rule(
         "!has(self.azure) || self.type == 'azure'",
         "azure goes with type azure alone: set type to azure, or remove azure",

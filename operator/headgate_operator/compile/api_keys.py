@@ -1,4 +1,4 @@
-"""An API key, or another credential, read out of a Secret: the text, or a finding that says why there is none.
+"""An API key or another credential read out of a Secret: the text, or a finding that says why there is none.
 
 The providers pass reads credentials with it, the quotas pass the keys of callers. White space around the text
 is dropped, since editors and `echo` add line ends; what may be inside, its form says: `credentials` has them.

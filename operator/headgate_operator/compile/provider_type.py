@@ -3,8 +3,7 @@
 In: the spec. Out: parts of the table's Provider. The providers pass calls it. The table tells what a type is
 (`api.provider_types`); here is what depends on more than the type: a region, a version, a path of one's own.
 
-The one subtle rule: nothing here fails. `api` refuses what would be missing, and what it let through (an
-object of an older version) becomes a provider that gateways report as unhealthy.
+The one subtle rule: a spec that comes here has kept `api.provider_rules`, so what a type needs is there.
 """
 
 from typing import Final
@@ -81,7 +80,8 @@ def build_litellm(spec: LLMProviderSpec) -> LitellmOptions | None:
 
 
 def _find_usual_url(spec: LLMProviderSpec) -> str:
-    url = TYPES[spec.type].url or ""
+    url = TYPES[spec.type].url
+    assert url is not None  # the types without one need an address
     if spec.vertex is not None:
         location = spec.vertex.location
         return VERTEX_HOSTS.get(location) or url.format(location=location)
