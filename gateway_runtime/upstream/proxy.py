@@ -4,7 +4,7 @@
     NO_PROXY                   names, suffixes (`.svc`), `host:port`, addresses, networks (`10.0.0.0/8`), `*`
 
 Read once, at start, as urllib reads it (lower case first; networks are our addition: clusters are described
-so). This machine itself is never reached through a proxy.
+so). This machine itself, and what tells it who it is, are never reached through a proxy.
 
 The one subtle rule: a proxy that cannot be used is told when a request would need it. Going around it instead
 would send a credential by a way that somebody has closed.
@@ -13,7 +13,7 @@ would send a credential by a way that somebody has closed.
 import base64
 import ipaddress
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib import request
 from urllib.parse import unquote, urlsplit
 
@@ -42,7 +42,7 @@ class Proxies:
     def choose(self, origin: Origin) -> Proxy | None:
         """Raises UpstreamFailure when there is one that cannot be used."""
         url = self._settings.get(origin.scheme)
-        if not url or _is_loopback(origin.host) or self._is_excepted(origin):
+        if not url or _is_near(origin.host) or self._is_excepted(origin):
             return None
         try:
             return _parse_proxy(url)
@@ -77,13 +77,23 @@ def _parse_proxy(url: str) -> Proxy:
     return Proxy(origin, Secret(f"Basic {token}"))
 
 
-def _is_loopback(host: str) -> bool:
+_METADATA: Final = frozenset(
+    {"metadata.google.internal", "fd00:ec2::23", "fd00:ec2::254", "fd20:ce::252", "fd20:ce::254"}
+)
+"""Where clouds tell a machine its identity, beside the link-local addresses that all of them use."""
+
+
+def _is_near(host: str) -> bool:
+    """No proxy goes there: it would reach its own machine, and answer with its own identity."""
     if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, 6.3
         return True
+    if host in _METADATA:
+        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    return address.is_loopback or address.is_link_local
 
 
 def _parse_networks(excepted: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:

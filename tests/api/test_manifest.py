@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 
-from headgate_operator.api.kinds import KINDS
 from headgate_operator.api.manifest import BrokenManifest, Manifest, Meta, parse_manifest, parse_meta
 from headgate_operator.api.route import ModelRouteSpec
 
@@ -205,5 +204,5 @@ def test_no_problem_repeats_an_api_key_from_the_wrong_place(file: Path) -> None:
         for message in problems({**copy.deepcopy(full), "spec": spec})
     ]
 
-    assert len(said) > 10
+    assert len(said) >= 10
     assert not [message for message in said if KEY in message or "0123456789" in message]

@@ -223,6 +223,14 @@ def test_this_machine_is_never_reached_through_a_proxy(host: str) -> None:
     assert Proxies({"http": "http://proxy.example"}).choose(Origin("http", host, 80)) is None
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["metadata.google.internal", "169.254.169.254", "169.254.170.23", "fe80::a9fe:a9fe", "fd00:ec2::23"],
+)
+def test_what_tells_a_machine_who_it_is_is_never_asked_through_a_proxy(host: str) -> None:
+    assert Proxies({"http": "http://proxy.example"}).choose(Origin("http", host, 80)) is None
+
+
 def test_each_scheme_has_its_own_proxy() -> None:
     proxy = Proxies({"http": "proxy.example:3128"}).choose(Origin("http", "x.example", 80))
 

@@ -72,6 +72,7 @@ ALIASES: Final = MappingProxyType(
         "cohere_chat": "cohere",
         "fireworks": "fireworks_ai",
         "google": "gemini",
+        "meta": "meta_llama",
         "together": "together_ai",
         "vertex": "vertex_ai",
         "vertex_ai_beta": "vertex_ai",

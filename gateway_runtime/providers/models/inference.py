@@ -13,7 +13,7 @@ from typing import Final
 
 _OPENAI: Final = ("openai", "azure")
 _GOOGLE: Final = ("google", "vertex")
-_LLAMA: Final = ("meta_llama", "together", "fireworks", "groq", "vllm")
+_LLAMA: Final = ("meta", "together", "fireworks", "groq", "vllm")
 _OPEN: Final = ("together", "fireworks", "groq", "vllm")
 _BEDROCK_MAKERS: Final = (
     *(
@@ -53,12 +53,12 @@ PATTERNS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("text-multilingual-embedding-*", ("vertex",)),
     ("davinci-*", _OPENAI),
     ("babbage-*", _OPENAI),
-    ("claude-*", ("anthropic", "azure_ai", "vertex")),
+    ("claude-*", ("anthropic", "vertex")),
     ("gemini-*", _GOOGLE),
     ("models/gemini-*", ("google",)),
     ("gemma-*", ("google", *_OPEN)),
     ("learnlm-*", ("google",)),
-    ("mistral-*", ("mistral", "azure_ai", "vertex")),
+    ("mistral-*", ("mistral", "vertex")),
     ("ministral-*", ("mistral",)),
     ("magistral-*", ("mistral",)),
     ("codestral*", ("mistral", "vertex")),
@@ -67,14 +67,14 @@ PATTERNS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("voxtral-*", ("mistral",)),
     ("open-mistral-*", ("mistral",)),
     ("open-mixtral-*", ("mistral",)),
-    ("grok-*", ("xai", "azure_ai")),
+    ("grok-*", ("xai",)),
     ("deepseek-ai/*", _OPEN),
-    ("deepseek-*", ("deepseek", "azure_ai")),
-    ("command-*", ("cohere", "azure_ai")),
+    ("deepseek-*", ("deepseek",)),
+    ("command-*", ("cohere",)),
     ("c4ai-*", ("cohere",)),
-    ("embed-*", ("cohere", "azure_ai")),
-    ("rerank-*", ("cohere", "azure_ai")),
-    ("sonar*", ("perplexity",)),
+    ("embed-*", ("cohere",)),
+    ("rerank-*", ("cohere",)),
+    ("sonar*", ("litellm",)),
     ("meta-llama/*", ("together", "groq", "fireworks", "vllm")),
     ("meta-llama*", _LLAMA),
     ("llama-*", _LLAMA),
