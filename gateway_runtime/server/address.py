@@ -8,7 +8,6 @@ host, the port or the scheme that a credential goes to.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from gateway_runtime.contract.secret import Secret
@@ -18,10 +17,9 @@ from gateway_runtime.media import MediaFetcher
 from gateway_runtime.providers.dialect import Stamp
 from gateway_runtime.providers.models.facts import find_facts
 from gateway_runtime.providers.translation import Question, Translation, translate
-from gateway_runtime.providers.wire import Outgoing, Target, Wire
-from gateway_runtime.providers.wires.build import build_wire
-from gateway_runtime.providers.wires.openai.wire import OpenAIWire
+from gateway_runtime.providers.wire import Outgoing, Target
 from gateway_runtime.server.endpoint import Clock
+from gateway_runtime.server.wires import wire_of
 from gateway_runtime.tokens import Tokens
 from gateway_runtime.upstream.exchange import UpstreamRequest
 
@@ -102,18 +100,6 @@ async def _find_secret(desk: Desk, provider: Provider, credential: Credential | 
     return None if credential is None else credential.value
 
 
-def wire_of(provider: Provider, endpoint: Endpoint) -> Wire:
-    if provider.wire == "openai":
-        return _OPENAI
-    options = provider.azure, provider.vertex, provider.bedrock, provider.litellm
-    return _make_wire(provider.wire, *options, endpoint)
-
-
-_OPENAI: Final = OpenAIWire()
-_make_wire = lru_cache(4096)(build_wire)
-"""Made once for each way of speaking: wires have nothing of their own that changes."""
-
-
 def find_target(choice: Choice, *, drop: bool) -> Target:
     most = choice.max_output_tokens or _find_most(choice.provider, choice.model)
     return Target(choice.model, most, drop)
@@ -122,5 +108,6 @@ def find_target(choice: Choice, *, drop: bool) -> Target:
 def _find_most(provider: Provider, model: str) -> int | None:
     if provider.wire in ("openai", "azure"):
         return None  # it needs no limit
-    facts = find_facts(provider.type, model)
+    name = provider.type if provider.litellm is None else provider.litellm.provider
+    facts = find_facts(name, model)
     return None if facts is None else facts.max_output_tokens

@@ -80,5 +80,5 @@ def _end_unsuitable(call: Call, error: GatewayError) -> Ended:
     """This provider cannot be asked it; another one may."""
     headers = {"x-should-retry": "false"}
     passed = PassedAnswer(error.code.status, headers, call.question.dialect.build_error(error))
-    outcome = Outcome.UNSUITABLE if error.code is ErrorCode.UNSUPPORTED else Outcome.CALLER_ERROR
+    outcome = Outcome.CALLER_ERROR if error.code is ErrorCode.MALFORMED_BODY else Outcome.UNSUITABLE
     return Ended(outcome, error.message, passed=passed, error=error.code)

@@ -21,6 +21,7 @@ from gateway_runtime.contract.stream import Counts, Fault
 from gateway_runtime.contract.table import Resource, RoutingTable, resource_key
 from gateway_runtime.engine.lookup import LiveTable, build_live_table
 from gateway_runtime.server.check import check_table
+from gateway_runtime.server.wires import prepare_wires
 
 
 class OutOfStep(Exception):
@@ -95,6 +96,7 @@ def _finish(
     faults = check_table(table)
     if faults:
         raise UnservableTable(*faults)
+    prepare_wires(table)
     return BuiltTable(
         live=build_live_table(table),
         digest=digest,

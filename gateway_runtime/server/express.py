@@ -26,7 +26,7 @@ from gateway_runtime.engine.limits import Refused, take_all
 from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.providers.answer import read_answer
 from gateway_runtime.providers.dialect import Stamp
-from gateway_runtime.providers.operations import OPERATIONS
+from gateway_runtime.providers.operations import CHAT, EMBEDDINGS, LANGCHAIN, OPERATIONS
 from gateway_runtime.providers.request_body import RequestBody, read_body
 from gateway_runtime.providers.translation import Question, Translation
 from gateway_runtime.server.endpoint import Attempt
@@ -45,6 +45,8 @@ LARGEST_BYTES: Final = 32 * 1024
 """Of an answer. A caller's socket takes so much at once; a larger one may have to wait for it, under a
 deadline.
 """
+PATHS: Final = frozenset({CHAT.path, LANGCHAIN.path, EMBEDDINGS.path})
+"""Of requests whose answers have the headers that `lane` prepares."""
 _LANES_KEPT: Final = 1024
 """Model names may come from callers, where a route has a pattern."""
 
@@ -87,7 +89,8 @@ class Express:
         state = room.state
         now_s = room.clock.now()
         if (
-            running is None
+            path not in PATHS
+            or running is None
             or front.draining
             or front.settings.debug_headers
             or not state.refusals.are_idle(now_s)

@@ -9,20 +9,24 @@ byte up to the digits of its Content-Length, means the same and is not read agai
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
-from gateway_runtime.providers.operations import CHAT, EMBEDDINGS
-from gateway_runtime.server.front import find_key
+from gateway_runtime.providers.operations import CHAT, EMBEDDINGS, LANGCHAIN, MESSAGES
+from gateway_runtime.server.front import PASSED_HEADERS, find_key
 from gateway_runtime.server.plain import MAX_HEADER_BYTES
 
 _HEAD: Final = re.compile(
     rb"POST (%b) HTTP/1\.1\r\n((?:[!#$%%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+)\r\n"
-    % b"|".join(re.escape(operation.path.encode()) for operation in (CHAT, EMBEDDINGS))
+    % b"|".join(
+        re.escape(operation.path.encode()) for operation in (CHAT, EMBEDDINGS, MESSAGES, LANGCHAIN)
+    )
 )
 """RFC 9112, 3 and 5, without white space before a colon and without folded lines."""
 
 _FIELDS: Final = re.compile(
     rb"^(host|content-length|authorization|api-key|x-api-key|connection"
+    rb"|anthropic-beta|anthropic-version"
     rb"|transfer-encoding|content-encoding|expect|upgrade|te|trailer):([^\r]*)\r$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -36,12 +40,17 @@ _MOST_DIGITS: Final = 15
 class Head:
     """An ordinary head. `measure` finds the same again."""
 
-    __slots__ = ("_after", "_before", "key", "length", "path")
+    __slots__ = ("_after", "_before", "headers", "key", "length", "path")
 
-    def __init__(self, path: str, key: str | None, before: bytes, after: bytes) -> None:
-        """before, after: the head's bytes around the digits of its Content-Length."""
+    def __init__(
+        self, path: str, key: str | None, headers: Mapping[str, str], before: bytes, after: bytes
+    ) -> None:
+        """headers: those in PASSED_HEADERS. before, after: the head's bytes around the digits of its
+        Content-Length.
+        """
         self.path = path
         self.key = key
+        self.headers = headers
         self.length = 0
         """Of the body, in bytes; as the last `measure` found it."""
         self._before = before
@@ -81,4 +90,9 @@ def read_head(data: bytes) -> Head | None:
         fields.get(b"authorization", b"").decode("utf-8", "surrogateescape"),
         None if api_key is None else api_key.decode("utf-8", "surrogateescape"),
     )
-    return Head(match[1].decode(), key, data[: length.start(1)], data[length.end(1) : match.end()])
+    passed = {
+        name: fields[name.encode()].decode("utf-8", "surrogateescape")
+        for name in PASSED_HEADERS
+        if name.encode() in fields
+    }
+    return Head(match[1].decode(), key, passed, data[: length.start(1)], data[length.end(1) : match.end()])

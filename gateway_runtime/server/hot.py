@@ -185,7 +185,7 @@ class HotConnection(asyncio.Protocol):
         end = start + length
         if len(data) < end:
             self._body = bytearray(data[start:])
-            self._begin(head.path, head.key)
+            self._begin(head)
             return
         self._body = body = data[start:end]
         self._rest = data[end:]
@@ -194,17 +194,17 @@ class HotConnection(asyncio.Protocol):
             if self._listener.express.begin(self, head.path, head.key, body):
                 return
         except Exception as bug:
-            self._begin(head.path, head.key, bug)
+            self._begin(head, bug)
         else:
-            self._begin(head.path, head.key)
+            self._begin(head)
 
-    def _begin(self, path: str, key: str | None, bug: Exception | None = None) -> None:
+    def _begin(self, head: Head, bug: Exception | None = None) -> None:
         """bug: to be told instead of an answer."""
         front = self._listener.front
         self.begun = False
-        self._record = front.open_record(path, front.room.clock.now())
+        self._record = front.open_record(head.path, front.room.clock.now())
         read = self._read_body if bug is None else partial(_raise, bug)
-        incoming = Incoming("POST", path, key, read, self._body_length, _NO_HEADERS)
+        incoming = Incoming("POST", head.path, head.key, read, self._body_length, head.headers)
         self.go_on(front.serve(incoming, self, self._record))
 
     async def _serve(self, work: Coroutine[None, None, None]) -> None:
@@ -345,10 +345,6 @@ class HotConnection(asyncio.Protocol):
             await self._drained
         finally:
             self._drained = None
-
-
-_NO_HEADERS: Final[Mapping[str, str]] = {}
-"""`head` takes no request that brings one of PASSED_HEADERS."""
 
 
 async def _raise(bug: Exception) -> bytes:

@@ -18,12 +18,13 @@ from gateway_runtime.providers.dialect import Stamp
 from gateway_runtime.providers.operations import OPERATIONS
 from gateway_runtime.providers.translation import Question, Translation, translate
 from gateway_runtime.providers.wire import Outgoing, Target, Wire
-from gateway_runtime.server.address import FIXED_HEADERS, find_target, wire_of
+from gateway_runtime.server.address import FIXED_HEADERS, find_target
 from gateway_runtime.server.front import Front
 from gateway_runtime.server.patience import choose_timeouts
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.state import RouteState
+from gateway_runtime.server.wires import wire_of
 from gateway_runtime.upstream.exchange import Prepared, UpstreamFailure
 from gateway_runtime.upstream.trust import settings_of
 
@@ -115,7 +116,7 @@ class Stop:
         """None: not on this way."""
         try:
             self.prepared = self._prepare(lane, choice, front)
-        except UpstreamFailure:
+        except (UpstreamFailure, GatewayError):
             self.prepared = None  # the task meets it again, and tells
         self.lines = ""
         """Of the answer's head; made with the first."""

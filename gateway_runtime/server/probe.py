@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from gateway_runtime.contract.errors import GatewayError
 from gateway_runtime.contract.health import Health
 from gateway_runtime.contract.ids import EndpointId
 from gateway_runtime.contract.table import ActiveProbe, Credential, Endpoint, Provider
@@ -134,6 +135,8 @@ class Prober:
                     if status not in (401, 403):
                         return _judge(status, refused)
                     refused.append(_describe_refusal(credential, status))
+        except GatewayError as error:
+            return Probed(good=False, definite=True, reason=error.message)
         except UnusableCredential as error:
             return Probed(good=False, definite=True, reason=str(error))
         except TokenRefused as error:

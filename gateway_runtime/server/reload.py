@@ -104,7 +104,9 @@ class Reloader:
             return await self._apply(
                 delta.version,
                 lambda: build_from_buckets(self._built, changed, delta.digest),
-                aside=self._is_large(delta.counts) or sum(map(len, changed.values())) > INLINE_BYTES,
+                aside=self._is_large(delta.counts)
+                or sum(map(len, changed.values())) > INLINE_BYTES
+                or any(b'"litellm"' in payload for payload in changed.values()),  # to import it takes seconds
                 shrink_confirmed=delta.shrink_confirmed,
             )
 

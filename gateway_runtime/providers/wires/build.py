@@ -23,6 +23,10 @@ from gateway_runtime.providers.wires.ollama.wire import OllamaWire
 from gateway_runtime.providers.wires.openai.wire import AzureWire, OpenAIWire
 
 
+class UnusableWire(Exception):
+    """It cannot be spoken here; the message is a sentence that says why and what to do."""
+
+
 def build_wire(
     name: WireName,
     azure: AzureOptions | None,
@@ -31,7 +35,9 @@ def build_wire(
     litellm: LitellmOptions | None,
     endpoint: Endpoint,
 ) -> Wire:
-    """The options are those of the table; `server.check` saw to it that a wire's own are there."""
+    """The options are those of the table; `server.check` saw to it that a wire's own are there. Raises
+    UnusableWire.
+    """
     match name:
         case "openai":
             return OpenAIWire()
@@ -52,9 +58,13 @@ def build_wire(
         case "ollama":
             return OllamaWire()
         case "litellm":
-            from gateway_runtime.providers.wires.litellm.wire import LitellmWire
+            from gateway_runtime.providers.wires.litellm.load import LitellmMissing
+            from gateway_runtime.providers.wires.litellm.wire import LitellmWire, UnsupportedProvider
 
             assert litellm is not None
-            return LitellmWire(litellm.provider, endpoint.url)
+            try:
+                return LitellmWire(litellm.provider, endpoint.url)
+            except (LitellmMissing, UnsupportedProvider) as error:
+                raise UnusableWire(str(error)) from error
         case never:
             assert_never(never)
