@@ -29,6 +29,21 @@ _allowed = st.sampled_from(
         {"from": "Selected", "names": ["b"]},
     ]
 )
+_keyed = st.sampled_from(
+    [{}, {"type": "anthropic"}, {"type": "groq"}, {"type": "bedrock", "bedrock": {"region": "us-east-1"}}]
+)
+_keyless = st.sampled_from(
+    [
+        {},
+        {"type": "ollama", "baseUrl": "http://ollama:11434/api"},
+        {
+            "type": "vertex",
+            "baseUrl": "https://aiplatform.googleapis.com/v1",
+            "vertex": {"project": "p", "location": "global", "workloadIdentity": True},
+        },
+    ]
+)
+"""What differs from a server of one's own, with and without a credential."""
 _price = st.sampled_from([{}, {"price": {"input": "0.15", "output": "0.60"}}])
 _identities = {
     kind: st.builds("{}/{}".format, _namespace, st.sampled_from(names))
@@ -43,12 +58,13 @@ _identities = {
 @st.composite
 def providers(draw: st.DrawFn) -> Any:
     models = draw(st.lists(st.sampled_from(["m0", "m-x", "other"]), max_size=2, unique=True))
-    spec = {
+    spec: dict[str, object] = {
         "models": [{"name": model} | draw(_price) for model in models],
         "allowedRoutes": {"namespaces": draw(_allowed)},
         "timeouts": {"connect": draw(st.sampled_from(["1s", "2s"]))},
     }
     secret = draw(st.none() | st.sampled_from(SECRETS))
+    spec |= draw(_keyed if secret else _keyless)
     return provider(draw(_identities["providers"]), secret=secret, spec=spec, **draw(_meta))
 
 
@@ -101,6 +117,10 @@ FIELDS = [
         "circuit",
         "timeouts",
         "allowedRoutes",
+        "azure",
+        "vertex",
+        "bedrock",
+        "litellm",
     ),
     *(
         "targets",
@@ -116,13 +136,16 @@ FIELDS = [
         "weight",
         "window",
         "amount",
+        "unsupported",
+        "region",
+        "workloadIdentity",
     ),
 ]
 _json = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-5, 5)
-    | st.sampled_from(["", "x", "openai", "1m", "APIKey", "*"]),
+    | st.sampled_from(["", "x", "openai", "bedrock", "1m", "APIKey", "*"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
     max_leaves=8,
 )

@@ -149,11 +149,11 @@ async def calling(rig: Rig) -> AsyncIterator[Caller]:
 
 @asynccontextmanager
 async def warm(
-    first: RoutingTable, ways: Ways, chosen: GatewaySettings | None = None
+    first: RoutingTable, ways: Ways, chosen: GatewaySettings | None = None, body: bytes = BODY
 ) -> AsyncIterator[tuple[Rig, Caller]]:
     """A gateway that has an idle connection to the provider that it likes best."""
     async with serving(first, chosen) as rig, calling(rig) as caller:
-        answer = await caller.ask()
+        answer = await caller.ask(body)
         assert answer.status == 200
         ways.forget()
         yield rig, caller

@@ -47,7 +47,7 @@ class _ServiceAccount(msgspec.Struct):
     type: str
     client_email: str
     private_key: str
-    token_uri: str = ""
+    token_uri: str
 
 
 _service_accounts = msgspec.json.Decoder(_ServiceAccount)
@@ -70,7 +70,7 @@ def _find_account_problem(text: str) -> str | None:
     try:
         account = _service_accounts.decode(text)
     except msgspec.ValidationError:
-        return "it has not the text members type, client_email, private_key and token_uri"
+        return "it lacks one of the texts type, client_email, private_key and token_uri"
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return "it is not JSON"
     if account.type != "service_account":

@@ -1,0 +1,127 @@
+"""What is put into a provider's own words without a task is what a task makes of it; and what cannot be goes
+on in one. `test_express` has the two ways, and everything that does not hang on the words.
+"""
+
+import json
+
+import pytest
+from msgspec.structs import replace
+
+from tests.contract.tables import build_target
+from tests.server.nativeupstream import native_upstream, speaking
+from tests.server.rig import route, table
+from tests.server.test_express import EXPRESS, GONE_ON, ORDINARY, Ways, comparable, warm
+from tests.server.test_express import ways as ways  # a fixture
+
+ASKED = {"model": "gpt", "messages": [{"role": "user", "content": "Hello"}]}
+WITHOUT_TASK = ("anthropic", "cohere", "azure")
+
+
+def encode(**more: object) -> bytes:
+    return json.dumps({**ASKED, **more}).encode()
+
+
+@pytest.mark.parametrize("situation", ["text", "tools"])
+@pytest.mark.parametrize("wire", WITHOUT_TASK)
+async def test_a_translated_answer_is_the_same_on_both_ways(ways: Ways, wire: str, situation: str) -> None:
+    async with native_upstream(wire) as upstream:
+        upstream.situation = situation
+        made = table(speaking(wire, upstream.url), routes=[route(targets=[build_target(wire)])])
+        async with warm(made, ways, body=encode()) as (_, caller):
+            ordinary = await caller.ask_in_pieces(encode())
+            ways.forget()
+            told = await caller.ask(encode())
+            taken = Ways(ways.rides, ways.tasks)
+
+    def stable(body: bytes) -> object:
+        read = json.loads(body)
+        return {**read, "created": 0, "id": ""}  # they may say when, and for which request
+
+    assert taken == EXPRESS
+    assert stable(told.body) == stable(ordinary.body)
+    assert comparable(told)[:1] == comparable(ordinary)[:1]
+    lengths = {"content-length"}
+    assert {n: v for n, v in comparable(told).headers.items() if n not in lengths} == {
+        n: v for n, v in comparable(ordinary).headers.items() if n not in lengths
+    }
+    came = upstream.seen[-2:]
+    assert came[0].body == came[1].body
+    assert {**came[0].headers, "x-request-id": ""} == {**came[1].headers, "x-request-id": ""}
+
+
+@pytest.mark.parametrize("wire", ["google", "bedrock", "ollama"])
+async def test_what_needs_more_for_each_request_is_served_in_a_task(ways: Ways, wire: str) -> None:
+    async with native_upstream(wire) as upstream:
+        made = table(speaking(wire, upstream.url), routes=[route(targets=[build_target(wire)])])
+        async with warm(made, ways, body=encode()) as (_, caller):
+            answer = await caller.ask(encode())
+            taken = Ways(ways.rides, ways.tasks)
+
+    assert answer.status == 200
+    assert taken == GONE_ON
+
+
+async def test_what_cannot_be_said_is_refused_as_in_a_task(ways: Ways) -> None:
+    async with native_upstream("anthropic") as upstream:
+        made = table(speaking("anthropic", upstream.url), routes=[route(targets=[build_target("anthropic")])])
+        async with warm(made, ways, body=encode()) as (_, caller):
+            ordinary = await caller.ask_in_pieces(encode(seed=7))
+            ways.forget()
+            told = await caller.ask(encode(seed=7))
+            taken = Ways(ways.rides, ways.tasks)
+
+    assert taken == GONE_ON
+    assert told.status == 400
+    assert comparable(told) == comparable(ordinary)
+    assert len(upstream.seen) == 1
+
+
+async def test_what_is_dropped_is_told_on_the_way_that_tells_it(ways: Ways) -> None:
+    async with native_upstream("anthropic") as upstream:
+        lenient = replace(route(targets=[build_target("anthropic")]), unsupported="Drop")
+        made = table(speaking("anthropic", upstream.url), routes=[lenient])
+        async with warm(made, ways, body=encode()) as (_, caller):
+            told = await caller.ask(encode(seed=7))
+            taken = Ways(ways.rides, ways.tasks)
+
+    assert taken == GONE_ON
+    assert told.headers["x-headgate-dropped"] == "seed"
+
+
+async def test_a_chat_that_is_none_is_refused_as_in_a_task(ways: Ways) -> None:
+    async with native_upstream("anthropic") as upstream:
+        made = table(speaking("anthropic", upstream.url), routes=[route(targets=[build_target("anthropic")])])
+        async with warm(made, ways, body=encode()) as (_, caller):
+            ordinary = await caller.ask_in_pieces(encode(messages="Hello"))
+            ways.forget()
+            told = await caller.ask(encode(messages="Hello"))
+
+    assert told.error["message"].startswith("`messages` does not fit")
+    assert comparable(told) == comparable(ordinary)
+
+
+async def test_a_malformed_answer_goes_on_in_a_task(ways: Ways) -> None:
+    async with native_upstream("anthropic") as upstream:
+        made = table(
+            speaking("anthropic", upstream.url),
+            routes=[route(targets=[build_target("anthropic")], max_attempts=1)],
+        )
+        async with warm(made, ways, body=encode()) as (_, caller):
+            upstream.situation = "malformed-list"
+            told = await caller.ask(encode())
+            taken = Ways(ways.rides, ways.tasks)
+
+    assert taken == GONE_ON
+    assert (told.status, told.error["code"]) == (502, "upstream_malformed")
+
+
+async def test_anthropics_callers_are_served_in_a_task(ways: Ways) -> None:
+    async with native_upstream("anthropic") as upstream:
+        made = table(speaking("anthropic", upstream.url), routes=[route(targets=[build_target("anthropic")])])
+        async with warm(made, ways, body=encode()) as (rig, _):
+            ways.forget()
+            answer = await rig.ask({**ASKED, "max_tokens": 9}, path="/v1/messages")
+            taken = Ways(ways.rides, ways.tasks)
+
+    assert answer.json["type"] == "message"
+    assert taken == ORDINARY
