@@ -42,6 +42,8 @@ class ErrorCode(Enum):
     OVERLOADED = _Facts("HG1019", 503, "api_error", "gateway_overloaded", True)
     HEAD_TOO_LARGE = _Facts("HG1020", 431, "invalid_request_error", "headers_too_large", False)
     UNSUPPORTED = _Facts("HG1021", 400, "invalid_request_error", "unsupported_parameter", False)
+    UNKNOWN_ID = _Facts("HG1022", 404, "invalid_request_error", "not_found", False)
+    PROVIDER_NEEDED = _Facts("HG1023", 400, "invalid_request_error", "provider_needed", False)
 
     @property
     def id(self) -> str:

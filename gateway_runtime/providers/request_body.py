@@ -61,8 +61,10 @@ _options_decoder = msgspec.json.Decoder(_StreamOptions | None)
 _encoder = msgspec.json.Encoder()
 
 
-def read_body(body: bytes) -> RequestBody:
-    """Raises GatewayError: MALFORMED_BODY when it is no JSON object, MISSING_MODEL without a usable name."""
+def read_body(body: bytes, default_model: str | None = None) -> RequestBody:
+    """default_model: what the API means by a body without a model; None where it insists on one. Raises
+    GatewayError: MALFORMED_BODY when it is no JSON object, MISSING_MODEL without a usable name.
+    """
     try:
         if not body.isascii():
             body.decode()  # the decoder lets other encodings through in what it skips
@@ -81,7 +83,10 @@ def read_body(body: bytes) -> RequestBody:
         ) from error
     stream = _read_stream(members.get("stream"))
     wants_usage = stream and _read_wants_usage(members.get("stream_options"))
-    return RequestBody(_read_model(members.get("model")), stream, wants_usage, members)
+    named = members.get("model")
+    if named is None and default_model is not None:
+        return RequestBody(default_model, stream, wants_usage, members)
+    return RequestBody(_read_model(named), stream, wants_usage, members)
 
 
 def _read_stream(raw: msgspec.Raw | None) -> bool:
