@@ -1,11 +1,9 @@
-"""OpenAI's wire format, what the gateway itself says in it: headers and bodies of its own out.
+"""What the gateway itself says in OpenAI's format: its errors and its list of models.
 
-Callers speak it, and so do providers of the types `openai` and `openai-compatible`, so what one side says
-passes through to the other: `request_body`, `answer` and `stream` see to that. Here are the headers towards a
-provider, and the errors and the model list that callers get from the gateway. `server` calls it.
+`server` calls it for callers who speak it, and for those of whom nothing is known yet. What providers say
+passes through (`answer`, `stream`), or is written by `dialects.openai_chat`.
 
-The subtle rule: towards a provider nothing of the caller's goes along but the body, towards a caller nothing
-of ours that is secret.
+The subtle rule: nothing in here knows a secret, so that none can get out.
 """
 
 from collections.abc import Iterable
@@ -13,25 +11,8 @@ from collections.abc import Iterable
 import msgspec
 
 from gateway_runtime.contract.errors import ErrorCode, GatewayError
-from gateway_runtime.contract.secret import Secret
 
 _encoder = msgspec.json.Encoder()
-
-
-def build_headers(credential: Secret | None, request_id: str | None = None) -> dict[str, str]:
-    """Headers towards the provider. None of the caller's own is passed on, its key least of all.
-    request_id: None for those which are the same in all requests.
-    """
-    headers = {
-        "content-type": "application/json",
-        "accept-encoding": "identity",  # answers are read on their way through
-        "user-agent": "headgate",
-    }
-    if request_id is not None:
-        headers["x-request-id"] = request_id
-    if credential is not None:
-        headers["authorization"] = f"Bearer {credential.reveal()}"
-    return headers
 
 
 def build_error(error: GatewayError) -> bytes:

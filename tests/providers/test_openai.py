@@ -5,28 +5,12 @@ import json
 import pytest
 
 from gateway_runtime.contract.errors import ErrorCode, GatewayError
-from gateway_runtime.contract.secret import Secret
 from gateway_runtime.providers.openai import (
     build_error,
     build_error_event,
     build_event,
-    build_headers,
     build_model_list,
 )
-
-
-def test_the_provider_gets_its_own_key_and_the_request_id() -> None:
-    assert build_headers(Secret("sk-upstream"), "req-1") == {
-        "content-type": "application/json",
-        "accept-encoding": "identity",
-        "user-agent": "headgate",
-        "x-request-id": "req-1",
-        "authorization": "Bearer sk-upstream",
-    }
-
-
-def test_a_provider_without_credentials_gets_no_key() -> None:
-    assert "authorization" not in build_headers(None, "req-1")
 
 
 @pytest.mark.parametrize("code", ErrorCode)
