@@ -6,8 +6,10 @@ Data goes to stdout, progress to stderr.
 """
 
 import asyncio
+import json
 import os
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -26,21 +28,30 @@ def main() -> None:
     """Headgate: an LLM gateway, with Kubernetes resources or a folder of the same YAML.
 
     \b
-    On a laptop     headgate up DIR, then headgate status
-    Before a push   headgate validate DIR
+    On a laptop     headgate up, or headgate up DIR, then headgate status
+    Before a push   headgate validate DIR, headgate explain DIR --model NAME
     In a cluster    headgate operator, headgate gateway (see manifests/)
     """
 
 
 @main.command()
-@_PATHS
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--port", default=8080, show_default=True, help="Where callers send requests. 0: a free one.")
 @click.option("--admin-port", default=8081, show_default=True, help="Health, metrics, status. 0: a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on, for both ports.")
 @click.option("--drain", default=30.0, show_default=True, help="Seconds that running requests get at Ctrl-C.")
 @click.option("--access-log", is_flag=True, help="One line a request on stderr.")
+@click.option(
+    "--print", "show", is_flag=True, help="Without a folder: print the YAML that would be served, and end."
+)
 def up(
-    paths: tuple[Path, ...], port: int, admin_port: int, host: str, drain: float, access_log: bool
+    paths: tuple[Path, ...],
+    port: int,
+    admin_port: int,
+    host: str,
+    drain: float,
+    access_log: bool,
+    show: bool,
 ) -> None:
     """Run a gateway over folders (or files) of manifests, without a cluster.
 
@@ -49,16 +60,44 @@ def up(
     also OPENAI_API_KEY. Files are watched: what you save is live at once, and a broken file keeps its last
     good content serving while its line is named here.
 
+    Without a folder, the keys in the environment say what is served: each of OPENAI_API_KEY,
+    ANTHROPIC_API_KEY, GOOGLE_API_KEY (or GEMINI_API_KEY), META_API_KEY, GROQ_, MISTRAL_, DEEPSEEK_, XAI_,
+    TOGETHER_, FIREWORKS_, OPENROUTER_ and COHERE_API_KEY brings its provider, and the names of models decide
+    between them (gpt-*, claude-*, gemini-*, llama*). OPENAI_BASE_URL and ANTHROPIC_BASE_URL are heeded.
+    Callers need no key, so only this machine is served. With none of these keys a fake provider answers.
+
     \b
     headgate up examples/quickstart
+    OPENAI_API_KEY=sk-... headgate up
+    headgate up --print > my-folder/headgate.yaml
     headgate status
     """
-    from headgate.up import UpSettings, run_up
+    from headgate.folderless import WrongVariable, build_manifests, is_loopback
+    from headgate.up import UpSettings, run_folderless, run_up
 
+    environment = dict(os.environ)
     settings = UpSettings(
         paths=paths, host=host, port=port, admin_port=admin_port, drain_s=drain, access_log=access_log
     )
-    raise SystemExit(asyncio.run(run_up(settings, dict(os.environ))))
+    if paths:
+        if show:
+            raise click.UsageError("--print shows what stands for a folder: give none, or leave --print out")
+        raise SystemExit(asyncio.run(run_up(settings, environment)))
+    if not is_loopback(host):
+        raise click.UsageError(
+            f"without a folder callers need no key, so --host {host} would give your keys to the network: "
+            "write `headgate up --print` into a folder, give its TenantQuota keys, and name the folder"
+        )
+    try:
+        if show:
+            shown = build_manifests(environment, port)
+            for sentence in shown.ignored:
+                click.echo(sentence, err=True)
+            click.echo(shown.manifests, nl=False)
+        else:
+            raise SystemExit(asyncio.run(run_folderless(settings, environment)))
+    except WrongVariable as error:
+        raise click.UsageError(str(error)) from error
 
 
 @main.command()
@@ -85,6 +124,48 @@ def validate(paths: tuple[Path, ...], output: str, secrets: bool) -> None:
             click.echo(str(finding))
         click.echo(validation.summary, err=bool(validation.findings))
     raise SystemExit(EXIT_PROBLEMS if validation.findings else 0)
+
+
+@main.command()
+@_PATHS
+@click.option("--model", help="Asked for in a chat of one line. Or give a whole request with --body.")
+@click.option("--body", type=click.File("rb"), help="A request's body, from a file or - for standard input.")
+@click.option(
+    "--path", default="/v1/chat/completions", show_default=True, help="Where a caller would send it."
+)
+@click.option("--tenant", help="namespace/name of the TenantQuota of the caller. Default: the only one.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def explain(
+    paths: tuple[Path, ...],
+    model: str | None,
+    body: IO[bytes] | None,
+    path: str,
+    tenant: str | None,
+    output: str,
+) -> None:
+    """Say what the gateway would do with a request, from manifests alone. Nothing is sent.
+
+    Which route takes it and why, which endpoints in which order, what each of them would be asked and what
+    it could not be told, which models come after. It is decided by the gateway's own code. Exit code 1 when
+    the request would not be served.
+
+    \b
+    headgate explain examples/quickstart --model gpt-4o-mini
+    headgate explain manifests/ --tenant chat/team --path /v1/messages --body request.json
+    """
+    from headgate.explain import CannotExplain, build_json, build_text
+    from headgate.explain import explain as explain_request
+
+    if (model is None) == (body is None):
+        raise click.UsageError("give --model or --body, and not both")
+    asked = {"model": model, "max_tokens": 1, "messages": [{"role": "user", "content": "Hello"}]}
+    data = json.dumps(asked).encode() if body is None else body.read()
+    try:
+        explanation = explain_request(paths, os.environ, tenant, path, data)
+    except CannotExplain as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(build_json(explanation) if output == "json" else build_text(explanation))
+    raise SystemExit(0 if explanation.served else EXIT_PROBLEMS)
 
 
 @main.command()

@@ -15,6 +15,9 @@ _MAX_DEPTH: Final = 100
 _MAX_FIELDS: Final = 200_000
 """A file of a few kilobytes can say billions of fields by anchors; the API server refuses such files too."""
 
+_KEY_TAGS: Final = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"})
+"""YAML 1.1 reads `on`, `yes`, `no` and `off` as truth, also before a colon."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -88,6 +91,9 @@ def _note_lines(node: yaml.Node, path: str, lines: dict[str, int], depth: int = 
         for key, value in node.value:
             line = key.start_mark.line + 1
             name = str(key.value)
+            if key.tag not in _KEY_TAGS:
+                what = "true or false" if key.tag.endswith(":bool") else "no text"
+                raise YamlProblem(line, f"the key {name} is {what} to YAML: put it in quotes, or mend it")
             if name in seen and name != "<<":
                 raise YamlProblem(line, f"{name!r} stands here and on line {seen[name]}: keep one of them")
             seen[name] = line

@@ -278,6 +278,10 @@ class Route(_Frozen, frozen=True, kw_only=True, tag_field="kind", tag="Route"):
     """Other models, in this order, when the route gives up. Theirs in turn are not followed."""
     hedge: Hedge | None = None
     unsupported: Unsupported = "Refuse"
+    inferred: bool = False
+    """Nobody wrote it: it follows from a provider that answers for the names of its family. Asked last, after
+    all patterns of routes that somebody wrote.
+    """
 
 
 class Limit(_Frozen, frozen=True, kw_only=True):

@@ -4,7 +4,8 @@
 it began with. All that can be prepared is prepared at load: keys, names, patterns, targets by priority.
 
 The subtle rule is precedence. An exact name beats any pattern; among patterns the longer literal part wins;
-among equally long ones the alphabet decides, so that every gateway chooses the same route.
+among equally long ones the alphabet decides, so that every gateway chooses the same route. What is inferred
+comes after all that somebody wrote, however long.
 """
 
 from collections.abc import Iterable, Mapping
@@ -59,6 +60,8 @@ class LiveTable:
     """
     _plans: dict[RouteId, dict[str, Plan]] = field(default_factory=dict, init=False)
     """`plan`, once asked: 0.1 µs instead of 2."""
+    _reaches: dict[TenantId, Mapping[ProviderId, Route]] = field(default_factory=dict, init=False)
+    """`reach`, once asked."""
 
     def authenticate(self, key: KeyHash | None) -> Tenant | None:
         """The caller's tenant. `key` None: no key was sent. A wrong key is never served as anonymous."""
@@ -91,6 +94,15 @@ class LiveTable:
         """Raises KeyError for a provider that is not in this table."""
         return self.providers_by_id[provider_id]
 
+    def reach(self, tenant: Tenant) -> Mapping[ProviderId, Route]:
+        """The providers that it may use without naming a model, for what they keep: those behind a route of
+        which it may ask for some model. With the first such route, by id, which lends its timeouts.
+        """
+        reach = self._reaches.get(tenant.id)
+        if reach is None:
+            reach = self._reaches[tenant.id] = self._find_reach(tenant)
+        return reach
+
     def endpoints(self) -> Mapping[EndpointId, tuple[Provider, Endpoint]]:
         return self.endpoints_by_id
 
@@ -105,6 +117,29 @@ class LiveTable:
                 plans.clear()
             plan = plans[model] = build_plan(self.candidates_by_route[route.id], model)
         return plan
+
+    def _find_reach(self, tenant: Tenant) -> Mapping[ProviderId, Route]:
+        namespace = self.namespaces.get(tenant.namespace)
+        if namespace is None:
+            return {}
+        allowed = self.allow_lists.get(tenant.id)
+        routes = {
+            route.id: route
+            for name, route in namespace.exact.items()
+            if self.match_route(tenant, name) is route
+        }
+        for pattern, route in namespace.patterns:
+            if (
+                allowed is None
+                or any(_meet(pattern, other) for other in allowed.patterns)
+                or any(self.match_route(tenant, name) is route for name in allowed.exact)
+            ):
+                routes[route.id] = route
+        reach: dict[ProviderId, Route] = {}
+        for _, route in sorted(routes.items()):
+            for target in route.targets:
+                reach.setdefault(target.provider, route)
+        return reach
 
     def __repr__(self) -> str:
         table = self.table
@@ -162,6 +197,13 @@ def _fits(pattern: _Pattern, name: str) -> bool:
     return len(name) >= shortest and name.startswith(prefix) and name.endswith(suffix)
 
 
+def _meet(one: _Pattern, other: _Pattern) -> bool:
+    """Whether some name fits both. It may be as long as it takes."""
+    return (one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)) and (
+        one.suffix.endswith(other.suffix) or other.suffix.endswith(one.suffix)
+    )
+
+
 def _build_pattern(text: str) -> _Pattern:
     prefix, _, suffix = text.partition("*")
     return _Pattern(prefix, suffix, len(prefix) + len(suffix))
@@ -170,10 +212,10 @@ def _build_pattern(text: str) -> _Pattern:
 def _build_namespace(routes: Iterable[Route]) -> _Namespace:
     exact: dict[str, Route] = {}
     patterns: dict[str, Route] = {}
-    for route in routes:
+    for route in sorted(routes, key=lambda route: not route.inferred):  # a text that is written wins
         for name in route.models:
             (patterns if "*" in name else exact)[name] = route
-    ranked = sorted(patterns, key=lambda text: (-len(text), text))
+    ranked = sorted(patterns, key=lambda text: (patterns[text].inferred, -len(text), text))
     return _Namespace(exact, tuple((_build_pattern(text), patterns[text]) for text in ranked))
 
 

@@ -3,8 +3,8 @@
     caller's body -> operations (by path) -> request_body -> translation -> provider's body
     provider's answer, stream or refusal  -> translation -> caller's bytes, usage, cause
 
-Where both sides speak the same, bytes pass and only facts are read: `request_body`, `answer`, `stream` (cut by
-`sse`), `error` -> `cause`, `usage`. Where they do not, a dialect and a wire meet in the hub:
+Where both sides speak the same, bytes pass and only facts are read: `request_body`, `answer`, `stream` (cut
+by `sse`), `error` -> `cause`, `usage`. Where they do not, a dialect and a wire meet in the hub:
 
     dialects    what callers speak: OpenAI's chat and responses, Anthropic's messages
     chat        the hub: a chat in no provider's own words

@@ -46,6 +46,8 @@ def test_a_missing_field_is_told_at_the_nearest_thing_around_it() -> None:
             2,
             "not YAML: expected ',' or ']', but got ':' (while parsing a flow sequence)",
         ),
+        ("kind: A\non: [x]\n", 2, "the key on is true or false to YAML: put it in quotes, or mend it"),
+        ("kind: A\n1: x\n", 2, "the key 1 is no text to YAML: put it in quotes, or mend it"),
         ("kind: A\nname: x\x07\n", 2, "the character 0x07 is not allowed: remove it"),
         ("a: &a [*a]\n", 1, "anchors make this too large or endless: write it out"),
         (

@@ -6,6 +6,7 @@ from time import process_time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway_runtime.contract.ids import KeyHash
 from gateway_runtime.contract.table import Model, Route
@@ -68,6 +69,15 @@ def test_a_longer_literal_beats_a_shorter_one() -> None:
 
 def test_the_alphabet_decides_between_patterns_of_one_length() -> None:
     assert find("ab", build_route("a*", name="a"), build_route("*b", name="b")) == "chat/b"
+
+
+def test_what_is_inferred_comes_after_all_that_somebody_wrote() -> None:
+    inferred = replace(build_route("gpt-*", name="~openai"), inferred=True)
+
+    assert find("gpt-4o", inferred) == "chat/~openai"
+    assert find("gpt-4o", inferred, build_route("*", name="all")) == "chat/all"
+    assert find("gpt-4o", build_route("gpt-*", name="gpt"), inferred) == "chat/gpt"
+    assert find("gpt-4o", inferred, build_route("gpt-*", name="gpt")) == "chat/gpt"
 
 
 def test_a_route_may_hold_names_and_patterns() -> None:
