@@ -153,12 +153,7 @@ def _find_tenant(live: LiveTable, name: str | None) -> Tenant:
 
 def _explain_absence(live: LiveTable, tenant: Tenant, model: str) -> str:
     usable = live.models_for(tenant)
-    without_list = live.namespaces.get(tenant.namespace)
-    routed = without_list is not None and (
-        model in without_list.exact
-        or any(model.startswith(p.prefix) and model.endswith(p.suffix) for p, _ in without_list.patterns)
-    )
-    if routed:
+    if live.find_route(tenant.namespace, model) is not None:
         allowed = ", ".join(tenant.models or ()) or "nothing"
         return f"a route serves it, and the tenant's list of models does not name it: {allowed}"
     names = ", ".join(usable) or "none"

@@ -172,6 +172,11 @@ def operator(
 @click.option(
     "--tls-client-ca", type=_PATH, help="PEM file: callers must present a certificate of this authority."
 )
+@click.option(
+    "--kubernetes-api",
+    help="URL of the Kubernetes API: /v1/providers manages LLMProviders there, with each caller's own token.",
+)
+@click.option("--kubernetes-ca", type=_PATH, help="PEM file with its authority. Default: the system's.")
 def gateway(
     host: str,
     port: int,
@@ -194,6 +199,8 @@ def gateway(
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
+    kubernetes_api: str | None,
+    kubernetes_ca: Path | None,
 ) -> None:
     """Run a gateway: the operator's table in, answered requests out.
 
@@ -204,7 +211,7 @@ def gateway(
     from gateway_runtime.contract.ids import GatewayId
     from gateway_runtime.server.loop import make_loop
     from gateway_runtime.server.main import run_gateway
-    from gateway_runtime.server.settings import GatewaySettings, TlsFiles
+    from gateway_runtime.server.settings import GatewaySettings, ProvidersSource, TlsFiles
     from gateway_runtime.server.tls import UnusableCertificate
     from gateway_runtime.workers import run_workers
 
@@ -223,6 +230,13 @@ def gateway(
         raise click.UsageError(
             "TLS needs both --tls-cert and --tls-key: the certificate chain for callers, and its key"
         )
+    providers_api = None
+    if kubernetes_api is not None:
+        providers_api = ProvidersSource(
+            "headgate.providers_cluster:make_cluster_providers", (kubernetes_api, str(kubernetes_ca or ""))
+        )
+    elif kubernetes_ca is not None:
+        raise click.UsageError("--kubernetes-ca goes with --kubernetes-api: name the URL too")
     settings = GatewaySettings(
         name=GatewayId(name or os.environ.get("POD_NAME") or socket.gethostname()),
         host=host,
@@ -242,6 +256,7 @@ def gateway(
         access_log=access_log,
         debug_headers=debug_headers,
         tls=tls,
+        providers_api=providers_api,
     )
     serving = run_gateway(settings) if workers == 1 else run_workers(settings, workers)
     try:

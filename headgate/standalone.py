@@ -14,16 +14,27 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gateway_runtime.contract.secret import Secret
 from headgate.environment import find_secrets
 from headgate.findings import LocatedFinding, locate_findings
-from headgate.folder import FileObject, FileReading, FolderReading, find_files, join_files, read_file
+from headgate.folder import (
+    FileObject,
+    FileReading,
+    FolderReading,
+    find_files,
+    join_files,
+    parse_file,
+    read_file,
+)
 from headgate_operator.api.manifest import BrokenManifest, Manifest, Meta, parse_manifest
 from headgate_operator.api.model import ApiModel
 from headgate_operator.compile import Compiled, compile_resources
 from headgate_operator.compile.resources import Resources
+
+NO_FILE: Final = Path("environment")
+"""Where findings say that manifests without a file stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +57,14 @@ class Reload:
 
 
 class Standalone:
-    def __init__(self, paths: Sequence[Path], environment: Mapping[str, str], created: str) -> None:
-        """`created` stands for the objects' creation time (RFC 3339): files have none that means anything."""
+    def __init__(
+        self, paths: Sequence[Path], environment: Mapping[str, str], created: str, manifests: str = ""
+    ) -> None:
+        """`created` stands for the objects' creation time (RFC 3339): files have none that means anything.
+        `manifests`: YAML that comes from no file, beside the paths.
+        """
         self._paths = tuple(paths)
+        self._manifests = manifests
         self._environment = environment
         self._created = created
         self._salt = Secret(secrets.token_hex(32))
@@ -75,7 +91,7 @@ class Standalone:
                 reading = replace(before, problems=reading.problems)
             readings[path] = reading
         self._good = {path: replace(reading, problems=()) for path, reading in readings.items()}
-        return readings.values()
+        return [*readings.values(), *([parse_file(self._manifests, NO_FILE)] if self._manifests else [])]
 
     def _build_resources(self, reading: FolderReading) -> Resources:
         manifests = [self._parse(item) for item in reading.objects]

@@ -3,18 +3,18 @@
     a file is saved -> reload (read, compile) -> apply to the gateway in this process -> one line that says
     what changed
 
-In: settings from the command line, the environment for keys. Out: an exit code; findings and progress on
-stderr. Ctrl-C drains and ends with 0.
+Without a folder, `folderless` writes what is served, once. In: settings from the command line, the
+environment for keys. Out: an exit code; findings and progress on stderr. Ctrl-C drains and ends with 0.
 """
 
 import asyncio
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 import watchfiles
@@ -22,10 +22,13 @@ from aiohttp import web
 
 from gateway_runtime.contract.ids import GatewayId
 from gateway_runtime.contract.stream import Nack
+from gateway_runtime.server.fake_provider import FakeProvider
 from gateway_runtime.server.log import configure_logging
 from gateway_runtime.server.main import Gateway
 from gateway_runtime.server.settings import GatewaySettings
 from headgate.folder import SUFFIXES
+from headgate.folderless import FAKE_URL, Folderless, build_manifests, find_providers
+from headgate.providers_folder import ADMIN_KEY, FolderProviders
 from headgate.standalone import Reload, Standalone
 from headgate.statuses import Statuses
 
@@ -35,7 +38,9 @@ _SETTLE_MS: Final = 50  # editors write a file in several steps; longer is felt,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpSettings:
-    paths: tuple[Path, ...]
+    paths: tuple[Path, ...] = ()
+    manifests: str = ""
+    """YAML beside them; what has no path is not watched."""
     host: str = "127.0.0.1"
     port: int = 8080
     admin_port: int = 8081
@@ -80,13 +85,45 @@ async def run_up(
     return 0
 
 
+async def run_folderless(
+    settings: UpSettings, environment: Mapping[str, str], announce: Callable[[int, int], None] | None = None
+) -> int:
+    """As `run_up`, with what the environment's keys stand for, or with the fake provider. Raises
+    WrongVariable.
+    """
+    fake: FakeProvider | None = None
+    try:
+        if not find_providers(environment):
+            fake = FakeProvider()
+            await fake.start()
+        served = build_manifests(environment, settings.port, fake.url if fake else FAKE_URL)
+        for sentence in served.ignored:
+            click.echo(sentence, err=True)
+        click.echo(_describe(served), err=True)
+        return await run_up(replace(settings, manifests=served.manifests), environment, announce)
+    finally:
+        if fake is not None:
+            await fake.stop()
+
+
+def _describe(served: Folderless) -> str:
+    if served.variables:
+        keys = ", ".join(f"{name} ({variable})" for name, variable in served.variables.items())
+        return f"no folder given: serving {keys}, also to callers without a key; as YAML: headgate up --print"
+    return (
+        "no folder given, and no provider's key in the environment, such as OPENAI_API_KEY: serving the "
+        "built-in fake provider, which answers every model; as YAML: headgate up --print"
+    )
+
+
 class _Up:
     def __init__(self, settings: UpSettings, environment: Mapping[str, str], created: str) -> None:
         name = GatewayId("standalone")
         self._paths = settings.paths
-        self._standalone = Standalone(settings.paths, environment, created)
+        self._standalone = Standalone(settings.paths, environment, created, settings.manifests)
         self._statuses = Statuses(name, created)
         self._last: Reload | None = None
+        self._reloading = asyncio.Lock()
         self.gateway = Gateway(
             GatewaySettings(
                 name=name,
@@ -98,9 +135,17 @@ class _Up:
                 access_log=settings.access_log,
             ),
             admin_routes=(web.get("/status", self._show_status),),
+            providers_api=FolderProviders(
+                settings.paths, environment.get(ADMIN_KEY), self._build_objects, self.reload
+            ),
         )
 
     async def reload(self) -> None:
+        """Returns when what is in the files is live, or was refused."""
+        async with self._reloading:  # what is saved, and what is posted, may come at once
+            await self._reload()
+
+    async def _reload(self) -> None:
         began = time.perf_counter()
         reload = await asyncio.to_thread(self._standalone.reload)
         answer = await self.gateway.apply_table(reload.compiled.table)
@@ -119,6 +164,10 @@ class _Up:
         click.echo(f"live: {reload.summary} ({took_ms:.0f} ms){problems}", err=True)
 
     async def watch(self, stop: asyncio.Event) -> None:
+        if not self._paths:
+            await stop.wait()
+            return
+
         def is_manifest(_: watchfiles.Change, path: str) -> bool:
             return path.endswith(SUFFIXES) or Path(path) in self._paths
 
@@ -129,9 +178,14 @@ class _Up:
             await self.reload()
 
     async def _show_status(self, _: web.Request) -> web.Response:
+        if self._last is None:
+            return web.json_response({"items": []}, status=503)
+        return web.json_response({"apiVersion": "v1", "kind": "List", "items": self._build_objects()})
+
+    def _build_objects(self) -> list[dict[str, Any]]:
+        """What the files hold, with statuses; empty before the first reload."""
         version = self.gateway.version
         if self._last is None or version is None:
-            return web.json_response({"items": []}, status=503)
+            return []
         reports = {report.endpoint: report for report in self.gateway.reports()}
-        items = self._statuses.build_objects(self._last, version, reports, time.time())
-        return web.json_response({"apiVersion": "v1", "kind": "List", "items": items})
+        return self._statuses.build_objects(self._last, version, reports, time.time())

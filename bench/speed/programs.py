@@ -60,6 +60,9 @@ class Order:
     """What the loader is told."""
 
     body: bytes
+    path: str = PATH
+    last: str = "[DONE]"
+    """What the last event of a whole stream has, and no other."""
     seconds: float = 2.0
     connections: int = 64
     requests: int = 0
@@ -75,7 +78,7 @@ class Order:
     def arguments(self) -> Iterator[str]:
         yield from ("-connections", str(self.connections), "-for", f"{self.seconds}s")
         yield from ("-requests", str(self.requests), "-rate", str(self.rate), "-chunks", str(self.chunks))
-        yield from ("-grace", f"{self.grace_s}s")
+        yield from ("-grace", f"{self.grace_s}s", "-last", self.last)
         if self.ramp_s is not None:
             yield from ("-once", "-ramp", f"{self.ramp_s}s")
 
@@ -99,7 +102,7 @@ class Programs:
         if not body.exists():
             body.write_bytes(order.body)
         pinned = ["taskset", "-c", str(core), str(self.load)]
-        asked = ["-url", f"http://{HOST}:{port}{PATH}", "-key", KEY, "-body", str(body)]
+        asked = ["-url", f"http://{HOST}:{port}{order.path}", "-key", KEY, "-body", str(body)]
         # Far above any honest run; a loader that hangs must not hang the benchmark.
         limit_s = order.seconds + order.grace_s + (order.ramp_s or 0) + 60
         ran = subprocess.run(

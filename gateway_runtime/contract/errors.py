@@ -44,6 +44,12 @@ class ErrorCode(Enum):
     UNSUPPORTED = _Facts("HG1021", 400, "invalid_request_error", "unsupported_parameter", False)
     UNKNOWN_ID = _Facts("HG1022", 404, "invalid_request_error", "not_found", False)
     PROVIDER_NEEDED = _Facts("HG1023", 400, "invalid_request_error", "provider_needed", False)
+    NOT_PERMITTED = _Facts("HG1024", 403, "invalid_request_error", "not_permitted", False)
+    UNKNOWN_PROVIDER = _Facts("HG1025", 404, "invalid_request_error", "provider_not_found", False)
+    PROVIDER_CONFLICT = _Facts("HG1026", 409, "invalid_request_error", "provider_conflict", False)
+    INVALID_PROVIDER = _Facts("HG1027", 422, "invalid_request_error", "invalid_provider", False)
+    MISSING_NAMESPACE = _Facts("HG1028", 400, "invalid_request_error", "missing_namespace", False)
+    PROVIDERS_UNAVAILABLE = _Facts("HG1029", 503, "api_error", "providers_unavailable", True)
 
     @property
     def id(self) -> str:

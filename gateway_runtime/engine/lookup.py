@@ -48,6 +48,9 @@ class LiveTable:
     tenants_by_key: Mapping[KeyHash, Tenant]
     anonymous: Tenant | None
     namespaces: Mapping[str, _Namespace]
+    """Of routes that somebody wrote."""
+    inferred: Mapping[str, _Namespace]
+    """Of the others."""
     allow_lists: Mapping[TenantId, _AllowList]
     """Only tenants that have one."""
     providers_by_id: Mapping[ProviderId, Provider]
@@ -72,15 +75,19 @@ class LiveTable:
         allowed = self.allow_lists.get(tenant.id)
         if allowed is not None and not _allows(allowed, model):
             return None
-        namespace = self.namespaces.get(tenant.namespace)
-        if namespace is None:
-            return None
-        exact = namespace.exact.get(model)
-        if exact is not None:
-            return exact
-        for pattern, route in namespace.patterns:
-            if _fits(pattern, model):
-                return route
+        return self.find_route(tenant.namespace, model)
+
+    def find_route(self, namespace: str, model: str) -> Route | None:
+        """Whether anybody may use it or not."""
+        for written in (self.namespaces.get(namespace), self.inferred.get(namespace)):
+            if written is None:
+                continue
+            exact = written.exact.get(model)
+            if exact is not None:
+                return exact
+            for pattern, route in written.patterns:
+                if _fits(pattern, model):
+                    return route
         return None
 
     def models_for(self, tenant: Tenant) -> tuple[str, ...]:
@@ -149,14 +156,15 @@ class LiveTable:
         )
 
     def _list_models(self, tenant: Tenant) -> tuple[str, ...]:
-        namespace = self.namespaces.get(tenant.namespace)
-        if namespace is None:
-            return ()
-        names = set(namespace.exact)
-        for pattern, route in namespace.patterns:
-            for target in route.targets:
-                provider = self.providers_by_id[target.provider]
-                names.update(m.name for m in provider.models if _fits(pattern, m.name))
+        names: set[str] = set()
+        for namespace in (self.namespaces.get(tenant.namespace), self.inferred.get(tenant.namespace)):
+            if namespace is None:
+                continue
+            names.update(namespace.exact)
+            for pattern, route in namespace.patterns:
+                for target in route.targets:
+                    provider = self.providers_by_id[target.provider]
+                    names.update(m.name for m in provider.models if _fits(pattern, m.name))
         return tuple(sorted(name for name in names if self.match_route(tenant, name) is not None))
 
 
@@ -165,8 +173,9 @@ def build_live_table(table: RoutingTable) -> LiveTable:
     providers = {provider.id: provider for provider in table.providers}
     models = {p.id: {model.name: model for model in p.models} for p in table.providers}
     routes: dict[str, list[Route]] = {}
+    inferred: dict[str, list[Route]] = {}
     for route in table.routes:
-        routes.setdefault(route.namespace, []).append(route)
+        (inferred if route.inferred else routes).setdefault(route.namespace, []).append(route)
     keys: dict[KeyHash, Tenant] = {}
     for tenant in table.tenants:
         for key in tenant.keys:
@@ -176,6 +185,7 @@ def build_live_table(table: RoutingTable) -> LiveTable:
         tenants_by_key=keys,
         anonymous=next((tenant for tenant in table.tenants if tenant.anonymous), None),
         namespaces={namespace: _build_namespace(members) for namespace, members in routes.items()},
+        inferred={namespace: _build_namespace(members) for namespace, members in inferred.items()},
         allow_lists={t.id: _build_allow_list(t.models) for t in table.tenants if t.models is not None},
         providers_by_id=providers,
         endpoints_by_id={e.id: (provider, e) for provider in table.providers for e in provider.endpoints},
@@ -212,10 +222,10 @@ def _build_pattern(text: str) -> _Pattern:
 def _build_namespace(routes: Iterable[Route]) -> _Namespace:
     exact: dict[str, Route] = {}
     patterns: dict[str, Route] = {}
-    for route in sorted(routes, key=lambda route: not route.inferred):  # a text that is written wins
+    for route in routes:
         for name in route.models:
             (patterns if "*" in name else exact)[name] = route
-    ranked = sorted(patterns, key=lambda text: (patterns[text].inferred, -len(text), text))
+    ranked = sorted(patterns, key=lambda text: (-len(text), text))
     return _Namespace(exact, tuple((_build_pattern(text), patterns[text]) for text in ranked))
 
 

@@ -1,162 +1,122 @@
-"""What callers may ask, by path: an Operation for each.
+"""What callers may ask, by path: an Operation for each. `operation` says what each kind of them means.
 
-`server.front` finds one for a request's path. What depends on the caller's side hangs on it: how errors look,
-how a stream ends, and which wires take the request as it is.
+`server.front` finds one for a request's path: in OPERATIONS what names a model, in KEPT what is about a thing
+that a provider keeps.
+
+Batches and files have no list: a provider's list holds what all who share its key have put there, and ids
+that were never given to this caller prove nothing. Whoever made one has its id.
 """
 
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final
 
-import msgspec
-
-from gateway_runtime.providers.answer import Answer, Fault, is_error, read_answer, read_facts
-from gateway_runtime.providers.dialect import Asked, Dialect
-from gateway_runtime.providers.dialects.anthropic.dialect import AnthropicMessages
-from gateway_runtime.providers.dialects.anthropic.passthrough import MessagesReader, read_message
-from gateway_runtime.providers.dialects.openai_chat import OpenAIChat
-from gateway_runtime.providers.request_body import RequestBody
-from gateway_runtime.providers.stream import StreamReader
-from gateway_runtime.providers.wire import CallerStream, Wire
-from gateway_runtime.providers.wires.anthropic.wire import AnthropicWire
-from gateway_runtime.providers.wires.openai.wire import AzureWire, OpenAIWire
-
-Kind: TypeAlias = Literal["chat", "embeddings", "count"]
-Manner: TypeAlias = Literal["openai", "anthropic"]
-
-
-class Operation(Protocol):
-    path: str
-    """The caller's."""
-    kind: Kind
-    """What it is, where it has to be translated."""
-    dialect: Dialect
-    manner: Manner
-    """Of the headers of answers."""
-    asks_usage: bool
-    """Its streams tell their usage only where `stream_options` ask for it."""
-
-    def find_path(self, wire: Wire, model: str) -> str | None:
-        """Where it goes as it is, behind the endpoint's URL. None: the wire speaks something else."""
-
-    def read_answer(self, body: bytes) -> Answer:
-        """Of a provider that speaks the same."""
-
-    def open_stream(self, *, hide_usage: bool) -> CallerStream:
-        """The same."""
-
-    def is_readable(self, status: int, body: bytes) -> bool:
-        """Whether the caller's SDK finds words in a refusal of a provider that speaks the same."""
-
-
-class OpenAIOperation:
-    """See Operation."""
-
-    dialect: Dialect = OpenAIChat()
-    manner: Manner = "openai"
-
-    def __init__(self, path: str, kind: Kind, upstream_path: str, *, asks_usage: bool = False) -> None:
-        self.path = path
-        self.kind: Kind = kind
-        self.asks_usage = asks_usage
-        self._upstream_path = upstream_path
-
-    def find_path(self, wire: Wire, model: str) -> str | None:
-        return wire.path_of(self._upstream_path, model) if isinstance(wire, OpenAIWire | AzureWire) else None
-
-    def read_answer(self, body: bytes) -> Answer:
-        return read_answer(body)
-
-    def open_stream(self, *, hide_usage: bool) -> CallerStream:
-        return StreamReader(hide_usage=hide_usage)
-
-    def is_readable(self, status: int, body: bytes) -> bool:
-        """An SDK looks for an object under `error`, and shows the whole body where there is none."""
-        try:
-            _worded_decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError):
-            found = read_facts(body)
-            return status < 500 and found is not None and not is_error(found)
-        return True
-
-
-class _CountedMessages(AnthropicMessages):
-    def read_chat(self, body: RequestBody) -> Asked:
-        return self.read_count(body)
-
-
-class MessagesOperation:
-    """See Operation."""
-
-    path = "/v1/messages"
-    kind: Kind = "chat"
-    dialect: Dialect = AnthropicMessages()
-    manner: Manner = "anthropic"
-    asks_usage = False
-
-    def find_path(self, wire: Wire, model: str) -> str | None:
-        return "/messages" if isinstance(wire, AnthropicWire) else None
-
-    def read_answer(self, body: bytes) -> Answer:
-        return read_message(body)
-
-    def open_stream(self, *, hide_usage: bool) -> CallerStream:
-        return MessagesReader()
-
-    def is_readable(self, status: int, body: bytes) -> bool:
-        try:
-            _worded_decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError):
-            return False
-        return True
-
-
-class CountOperation(MessagesOperation):
-    """Of tokens: Anthropic's own API counts them, for other providers `server.request` estimates."""
-
-    path = "/v1/messages/count_tokens"
-    kind: Kind = "count"
-    dialect: Dialect = _CountedMessages()
-
-    def find_path(self, wire: Wire, model: str) -> str | None:
-        return "/messages/count_tokens" if isinstance(wire, AnthropicWire) else None
-
-    def read_answer(self, body: bytes) -> Answer:
-        return Answer(None, None if _is_count(body) else Fault("malformed", "its body is no count of tokens"))
-
-
-class _Worded(msgspec.Struct):
-    """An error's shape, as far as SDKs insist on it."""
-
-    error: dict[str, msgspec.Raw]
-
-
-_worded_decoder = msgspec.json.Decoder(_Worded)
-
-
-class _Count(msgspec.Struct):
-    input_tokens: int
-
-
-_count_decoder = msgspec.json.Decoder(_Count)
-
-
-def _is_count(body: bytes) -> bool:
-    try:
-        _count_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
-
-
-CHAT: Final = OpenAIOperation("/v1/chat/completions", "chat", "/chat/completions", asks_usage=True)
-LANGCHAIN: Final = OpenAIOperation(
-    "/v1/langchain/chat/completions", "chat", "/chat/completions", asks_usage=True
+from gateway_runtime.providers.operation import (
+    LAST_OF_A_RESPONSE,
+    CountOperation,
+    KeptOperation,
+    MessagesOperation,
+    OpenAIOperation,
+    Operation,
+    ResponsesOperation,
 )
-EMBEDDINGS: Final = OpenAIOperation("/v1/embeddings", "embeddings", "/embeddings")
-LANGCHAIN_EMBEDDINGS: Final = OpenAIOperation("/v1/langchain/embeddings", "embeddings", "/embeddings")
+
+_PAINTED: Final = frozenset({"image_generation.completed"})
+_OF_A_RETRIEVAL: Final = frozenset(
+    {"include", "include[]", "stream", "starting_after", "include_obfuscation"}
+)
+_OF_A_LIST: Final = frozenset({"include", "include[]", "limit", "order", "after", "before"})
+
+CHAT: Final = OpenAIOperation(
+    "/v1/chat/completions", "chat", "/chat/completions", asks_usage=True, may_race=True
+)
+LANGCHAIN: Final = OpenAIOperation(
+    "/v1/langchain/chat/completions", "chat", "/chat/completions", asks_usage=True, may_race=True
+)
+EMBEDDINGS: Final = OpenAIOperation("/v1/embeddings", "embeddings", "/embeddings", may_race=True)
+LANGCHAIN_EMBEDDINGS: Final = OpenAIOperation(
+    "/v1/langchain/embeddings", "embeddings", "/embeddings", may_race=True
+)
 MESSAGES: Final = MessagesOperation()
 COUNT_TOKENS: Final = CountOperation()
+RESPONSES: Final = ResponsesOperation("/v1/responses", "chat", "/responses", last_events=LAST_OF_A_RESPONSE)
+COMPLETIONS: Final = OpenAIOperation(
+    "/v1/completions", "other", "/completions", asks_usage=True, may_race=True
+)
+MODERATIONS: Final = OpenAIOperation(
+    "/v1/moderations",
+    "other",
+    "/moderations",
+    # https://platform.openai.com/docs/api-reference/moderations/create#moderations_create-model
+    default_model="omni-moderation-latest",
+    may_race=True,
+    at_azure=False,
+)
+IMAGES: Final = OpenAIOperation(
+    "/v1/images/generations", "other", "/images/generations", last_events=_PAINTED
+)
+SPEECH: Final = OpenAIOperation("/v1/audio/speech", "other", "/audio/speech", bytes_="always")
+TRANSCRIPTIONS: Final = OpenAIOperation(
+    "/v1/audio/transcriptions", "other", "/audio/transcriptions", takes="form", bytes_="unless json"
+)
+TRANSLATIONS: Final = OpenAIOperation(
+    "/v1/audio/translations", "other", "/audio/translations", takes="form", bytes_="unless json"
+)
+EDITS: Final = OpenAIOperation(
+    "/v1/images/edits", "other", "/images/edits", takes="form", bytes_="unless json"
+)
+VARIATIONS: Final = OpenAIOperation(
+    "/v1/images/variations",
+    "other",
+    "/images/variations",
+    takes="form",
+    bytes_="unless json",
+    # https://platform.openai.com/docs/api-reference/images/createVariation: it is the only one
+    default_model="dall-e-2",
+)
+RERANK: Final = OpenAIOperation("/v1/rerank", "rerank", "/rerank", may_race=True, at_azure=False)
+RERANK_2: Final = OpenAIOperation("/v2/rerank", "rerank", "/rerank", may_race=True, at_azure=False)
 
 OPERATIONS: Final[dict[str, Operation]] = {
     operation.path: operation
-    for operation in (CHAT, EMBEDDINGS, MESSAGES, COUNT_TOKENS, LANGCHAIN, LANGCHAIN_EMBEDDINGS)
+    for operation in (
+        CHAT,
+        RESPONSES,
+        COMPLETIONS,
+        EMBEDDINGS,
+        MESSAGES,
+        COUNT_TOKENS,
+        MODERATIONS,
+        RERANK,
+        RERANK_2,
+        IMAGES,
+        EDITS,
+        VARIATIONS,
+        SPEECH,
+        TRANSCRIPTIONS,
+        TRANSLATIONS,
+        LANGCHAIN,
+        LANGCHAIN_EMBEDDINGS,
+    )
 }
+
+KEPT: Final = (
+    KeptOperation("GET", "/v1/responses/{id}", "Response", query=_OF_A_RETRIEVAL),
+    KeptOperation("DELETE", "/v1/responses/{id}", "Response"),
+    KeptOperation("POST", "/v1/responses/{id}/cancel", "Response"),
+    KeptOperation("GET", "/v1/responses/{id}/input_items", "Response", query=_OF_A_LIST),
+    KeptOperation("POST", "/v1/files", "File", takes="form"),
+    KeptOperation("GET", "/v1/files", "File", lists=True),
+    KeptOperation("GET", "/v1/files/{id}", "File"),
+    KeptOperation("DELETE", "/v1/files/{id}", "File"),
+    KeptOperation("GET", "/v1/files/{id}/content", "File", bytes_="always"),
+    KeptOperation("POST", "/v1/batches", "Batch", takes="json"),
+    KeptOperation("GET", "/v1/batches", "Batch", lists=True),
+    KeptOperation("GET", "/v1/batches/{id}", "Batch"),
+    KeptOperation("POST", "/v1/batches/{id}/cancel", "Batch"),
+)
+
+
+def find_kept(path: str) -> list[tuple[KeptOperation, str]]:
+    """What may be done there, by its methods, and the id that the caller names; empty where it names none.
+    path: decoded.
+    """
+    return [(operation, found) for operation in KEPT if (found := operation.find_id(path)) is not None]

@@ -121,6 +121,11 @@ def _read_model(raw: msgspec.Raw | None) -> str:
         model = _name_decoder.decode(raw)
     except msgspec.DecodeError:
         model = ""
+    return check_model(model)
+
+
+def check_model(model: str) -> str:
+    """The same, when it is fit to be looked up. Raises GatewayError MISSING_MODEL."""
     if not model or not model.isprintable():
         raise GatewayError(
             ErrorCode.MISSING_MODEL,

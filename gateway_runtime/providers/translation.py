@@ -2,11 +2,12 @@
 
     Question + Wire + Target -> translate -> Translation: what goes out, and how what comes back is read
 
-`server` makes a Question for each request and asks `translate` for each attempt. Three kinds of Translation:
+`server` makes a Question for each request and asks `translate` for each attempt. Four kinds of Translation:
 
     Passing            both speak the same: bytes pass, `model` is spliced in
     ChatTranslation    a chat through the hub of `chat`
     EmbeddingsTranslation
+    RerankTranslation
 
 The one subtle rule: a Translation belongs to one attempt. What it has learnt of one provider's answer says
 nothing about the next one's.
@@ -16,6 +17,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, Protocol, assert_never
 
 from gateway_runtime.contract.errors import ErrorCode, GatewayError
+from gateway_runtime.contract.ids import EndpointId, ProviderId, TenantId
+from gateway_runtime.contract.secret import Secret
 from gateway_runtime.providers.answer import Fault
 from gateway_runtime.providers.cause import Cause, find_cause, judge_error
 from gateway_runtime.providers.chat.answer import ChatChunk
@@ -23,8 +26,10 @@ from gateway_runtime.providers.chat.request import ChatRequest
 from gateway_runtime.providers.dialect import Asked, ChunkWriter, Dialect, Stamp
 from gateway_runtime.providers.embeddings import build_embeddings, read_embeddings
 from gateway_runtime.providers.error import ProviderError
-from gateway_runtime.providers.operations import Operation
+from gateway_runtime.providers.operation import Operation
 from gateway_runtime.providers.request_body import RequestBody
+from gateway_runtime.providers.rerank import RerankAsked, build_ranking, check_losses, read_rerank
+from gateway_runtime.providers.seal import Seal
 from gateway_runtime.providers.usage import Usage
 from gateway_runtime.providers.wire import (
     CallerStream,
@@ -34,6 +39,7 @@ from gateway_runtime.providers.wire import (
     Target,
     Wire,
 )
+from gateway_runtime.providers.wires.cohere.wire import CohereWire
 
 _COMMON_STATUSES: Final = frozenset({400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504, 529})
 """Those which SDKs know; others are a provider's own (Cohere's 498, Bedrock's 424)."""
@@ -71,16 +77,46 @@ class Translation(Protocol):
         """The JSON for the caller, of a fault of kind `error`."""
 
 
+class Owner(NamedTuple):
+    """Who is asked for by the ids that go out."""
+
+    salt: Secret
+    tenant: TenantId
+
+
+class Pin(NamedTuple):
+    """What is asked about is kept there, and nowhere else."""
+
+    provider: ProviderId
+    endpoint: EndpointId | None
+    """None: any of the provider's."""
+
+
 class Question:
     """What a caller asks, read as far as somebody needed it."""
 
-    __slots__ = ("_asked", "_embeddings", "body", "headers", "operation")
+    __slots__ = ("_asked", "_embeddings", "body", "headers", "operation", "owner", "pin", "unproved")
 
-    def __init__(self, operation: Operation, body: RequestBody, headers: Mapping[str, str]) -> None:
-        """headers: the caller's that a provider which speaks the same has to see."""
+    def __init__(
+        self,
+        operation: Operation,
+        body: RequestBody,
+        headers: Mapping[str, str],
+        *,
+        owner: Owner | None = None,
+        pin: Pin | None = None,
+        unproved: str | None = None,
+    ) -> None:
+        """headers: the caller's that a provider which speaks the same has to see. owner: of what is kept from
+        now on. pin: where it has to go. unproved: the member that names what may be another's at a provider
+        which keeps it.
+        """
         self.operation = operation
         self.body = body
         self.headers = headers
+        self.owner = owner
+        self.pin = pin
+        self.unproved = unproved
         self._asked: Asked | None = None
         self._embeddings: EmbeddingsRequest | None = None
 
@@ -106,13 +142,26 @@ class Question:
 
 
 def translate(
-    question: Question, wire: Wire, target: Target, stamp: Stamp, *, ask_usage: bool
+    question: Question,
+    wire: Wire,
+    target: Target,
+    stamp: Stamp,
+    *,
+    ask_usage: bool,
+    endpoint: EndpointId | None = None,
 ) -> Translation:
-    """ask_usage: of OpenAI's streams. Raises GatewayError: this provider cannot serve it."""
+    """ask_usage: of OpenAI's streams. endpoint: which keeps what is made. Raises GatewayError: this provider
+    cannot serve it.
+    """
     operation = question.operation
     path = operation.find_path(wire, target.model)
     if path is not None:
-        return Passing(question, path, target.model, ask_usage=ask_usage and operation.asks_usage)
+        seal = None
+        if question.owner is not None and endpoint is not None:
+            seal = Seal(*question.owner, endpoint)
+        if question.unproved is not None:
+            raise _refuse_unproved(question.unproved, wire)
+        return Passing(question, path, target.model, seal, ask_usage=ask_usage and operation.asks_usage)
     match operation.kind:
         case "chat":
             return ChatTranslation(question, wire, target, stamp)
@@ -120,6 +169,14 @@ def translate(
             return EmbeddingsTranslation(question, wire, target, stamp)
         case "count":
             raise GatewayError(ErrorCode.UNSUPPORTED, f"{wire.name}'s API does not count tokens beforehand.")
+        case "rerank" if isinstance(wire, CohereWire):
+            return RerankTranslation(question, wire, target, stamp)
+        case "rerank" | "other":
+            raise GatewayError(
+                ErrorCode.UNSUPPORTED,
+                f"{operation.method} {operation.path} cannot be said in {wire.name}'s API. Ask for a model "
+                "of another provider.",
+            )
         case never:
             assert_never(never)
 
@@ -127,21 +184,30 @@ def translate(
 class Passing:
     """See Translation."""
 
-    __slots__ = ("_operation", "_reads_usage", "outgoing")
+    __slots__ = ("_operation", "_reads_usage", "_seal", "outgoing")
 
-    def __init__(self, question: Question, path: str, model: str, *, ask_usage: bool) -> None:
-        """path: behind the endpoint's URL."""
+    def __init__(
+        self, question: Question, path: str, model: str, seal: Seal | None = None, *, ask_usage: bool
+    ) -> None:
+        """path: behind the endpoint's URL. seal: for the ids of what is kept."""
         body = question.body
-        self._operation = question.operation
+        operation = question.operation
+        self._operation = operation
         self._reads_usage = body.wants_usage
-        self.outgoing = Outgoing(path, body.build(model, ask_usage=ask_usage), question.headers)
+        self._seal = seal
+        data = b""  # a form's is no JSON: see `server.upload`
+        if operation.takes == "json":
+            data = body.build(model if operation.names_model else body.model, ask_usage=ask_usage)
+        self.outgoing = Outgoing(path, data, question.headers)
 
     def read_answer(self, body: bytes) -> Read:
         found = self._operation.read_answer(body)
+        if self._seal is not None and found.fault is None:
+            body = self._operation.seal_answer(body, self._seal)
         return Read(body, found.usage, found.fault)
 
     def open_stream(self) -> CallerStream:
-        return self._operation.open_stream(hide_usage=not self._reads_usage)
+        return self._operation.open_stream(hide_usage=not self._reads_usage, seal=self._seal)
 
     def read_refusal(self, status: int, body: bytes) -> Refusal:
         readable = self._operation.is_readable(status, body)
@@ -213,6 +279,38 @@ class EmbeddingsTranslation:
         return _build_fault(self._dialect, fault)
 
 
+class RerankTranslation:
+    """See Translation."""
+
+    __slots__ = ("_asked", "_dialect", "_stamp", "_wire", "outgoing")
+
+    def __init__(self, question: Question, wire: CohereWire, target: Target, stamp: Stamp) -> None:
+        self._dialect = question.dialect
+        self._asked: RerankAsked = read_rerank(question.body)
+        self._wire = wire
+        self._stamp = stamp
+        dropped = check_losses(self._asked, wire.name, drop=target.drop)
+        self.outgoing = wire.build_rerank(self._asked.request, target)._replace(dropped=dropped)
+
+    def read_answer(self, body: bytes) -> Read:
+        answer = self._wire.read_rerank(body)
+        if isinstance(answer, Fault):
+            return Read(b"", None, answer)
+        ranking = build_ranking(answer, self._asked, self._stamp)
+        if isinstance(ranking, Fault):
+            return Read(b"", None, ranking)
+        return Read(ranking, None, None)
+
+    def open_stream(self) -> CallerStream:
+        raise AssertionError("rankings do not stream")
+
+    def read_refusal(self, status: int, body: bytes) -> Refusal:
+        return _read_refusal(self._wire, self._dialect, status, body)
+
+    def build_fault(self, fault: Fault) -> bytes:
+        return _build_fault(self._dialect, fault)
+
+
 class TranslatedStream:
     """See CallerStream. The provider's end makes chunks, the caller's end writes them."""
 
@@ -261,6 +359,14 @@ class TranslatedStream:
                 self.done = True
                 written += self._writer.end(stream.usage)
         return written
+
+
+def _refuse_unproved(member: str, wire: Wire) -> GatewayError:
+    return GatewayError(
+        ErrorCode.UNSUPPORTED,
+        f"`{member}` was not given by this provider ({wire.name}), which would look it up. Leave the item "
+        "out, or send its encrypted content with it.",
+    )
 
 
 def _read_refusal(wire: Wire, dialect: Dialect, status: int, body: bytes) -> Refusal:

@@ -19,9 +19,10 @@ from gateway_runtime.providers.models.facts import find_facts
 from gateway_runtime.providers.translation import Question, Translation, translate
 from gateway_runtime.providers.wire import Outgoing, Target
 from gateway_runtime.server.endpoint import Clock
+from gateway_runtime.server.upload import Upload
 from gateway_runtime.server.wires import wire_of
 from gateway_runtime.tokens import Tokens
-from gateway_runtime.upstream.exchange import UpstreamRequest
+from gateway_runtime.upstream.exchange import SentBody, UpstreamRequest
 
 FIXED_HEADERS: Final = {
     "content-type": "application/json",
@@ -59,9 +60,10 @@ async def address(
     connect_s: float,
     *,
     drop: bool,
+    upload: Upload | None = None,
 ) -> Addressed:
-    """drop: what the provider cannot express is dropped. Raises GatewayError (this provider cannot serve it),
-    TokenRefused and UpstreamFailure (no token).
+    """drop: what the provider cannot express is dropped. upload: the body, where it is a form. Raises
+    GatewayError (this provider cannot serve it), TokenRefused and UpstreamFailure (no token).
     """
     provider = choice.provider
     wire = wire_of(provider, choice.endpoint)
@@ -71,7 +73,9 @@ async def address(
     unix_s = desk.clock.unix()
     target = find_target(choice, drop=drop)
     stamp = Stamp(request_id, int(unix_s), choice.model)
-    translation = translate(question, wire, target, stamp, ask_usage=provider.stream_usage)
+    translation = translate(
+        question, wire, target, stamp, ask_usage=provider.stream_usage, endpoint=choice.endpoint.id
+    )
     outgoing = translation.outgoing
     url = choice.endpoint.url + outgoing.path
     headers = {
@@ -80,7 +84,18 @@ async def address(
         **outgoing.headers,
         **wire.authorize(secret, outgoing, url, unix_s),
     }
-    return Addressed(UpstreamRequest("POST", url, headers, outgoing.body, connect_s), translation, secret)
+    operation = question.operation
+    body: bytes | SentBody | None = outgoing.body
+    if operation.takes == "nothing":
+        del headers["content-type"]
+        body = None
+    elif upload is not None:
+        headers["content-type"] = upload.content_type
+        body = upload.open(choice.model if operation.names_model else None)
+    request = UpstreamRequest(
+        operation.method, url, headers, body, connect_s, keeps_head=operation.reads_type
+    )
+    return Addressed(request, translation, secret)
 
 
 async def authorize_probe(

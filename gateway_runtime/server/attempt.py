@@ -48,6 +48,7 @@ async def make_attempt(
                 call.record.request_id,
                 timeouts.connect_s,
                 drop=drop,
+                upload=call.upload,
             )
             asked = True
             ended = await (relay.run(addressed) if sent is None else relay.go_on(sent, addressed))

@@ -1,6 +1,6 @@
 """What callers may ask of a gateway, and how each request ends: in an answer, with a record of it.
 
-    hot | plain -> Front.serve -> request.serve_completion -> record, metrics, access log
+    hot | plain -> Front.serve -> request | forms | kept -> record, metrics, access log
     hot -> express ----------------------------------------->
 
 Two rooms before this one know HTTP: `hot` serves the ordinary request at speed, `plain` everything else
@@ -14,7 +14,7 @@ every answer then closes its own.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from typing import Final, NamedTuple, Protocol
 
@@ -26,11 +26,21 @@ from gateway_runtime.providers import openai
 from gateway_runtime.providers.dialect import Dialect
 from gateway_runtime.providers.dialects.anthropic.models import build_model as describe_for_anthropic
 from gateway_runtime.providers.dialects.anthropic.models import build_model_list as list_for_anthropic
-from gateway_runtime.providers.operations import CHAT, OPERATIONS
+from gateway_runtime.providers.operation import KeptOperation
+from gateway_runtime.providers.operations import CHAT, KEPT, OPERATIONS, find_kept
+from gateway_runtime.server.forms import serve_form
 from gateway_runtime.server.headers import JSON, build_error_headers, build_headers
 from gateway_runtime.server.journey import Room
+from gateway_runtime.server.kept import Wanted, serve_kept
 from gateway_runtime.server.load import Load
 from gateway_runtime.server.log import log_bug
+from gateway_runtime.server.providers_api import (
+    ProvidersApi,
+    Visit,
+    Visitor,
+    find_methods,
+    serve_providers,
+)
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import (
     refuse_after_bug,
@@ -43,9 +53,15 @@ from gateway_runtime.server.relay import LAST_WORDS_S
 from gateway_runtime.server.reply import CallerGone, Reply
 from gateway_runtime.server.request import Ask, authenticate, serve_completion
 from gateway_runtime.server.settings import GatewaySettings
+from gateway_runtime.server.upload import Source
 
 MODELS: Final = "/v1/models"
-SERVED: Final = (*(f"POST {path}" for path in OPERATIONS), f"GET {MODELS}", f"GET {MODELS}/{{id}}")
+SERVED: Final = (
+    *(f"POST {path}" for path in OPERATIONS),
+    *(f"{operation.method} {operation.path}" for operation in KEPT if not operation.lists),
+    f"GET {MODELS}",
+    f"GET {MODELS}/{{id}}",
+)
 
 CALLER_LEFT: Final = 499
 """nginx's status for it; only logs and metrics see it."""
@@ -67,6 +83,14 @@ class Incoming(NamedTuple):
     """Of the body, if it was told."""
     headers: Mapping[str, str]
     """Of the caller's, those in PASSED_HEADERS; lower case."""
+    query: str = ""
+    """Encoded."""
+    source: Source | None = None
+    """The body as it comes, for those who read it so; see `upload`."""
+    provider: str | None = None
+    """Which one the caller wants something kept by."""
+    visitor: Visitor | None = None
+    """Of those alone who ask for providers; see `providers_api`."""
 
 
 class FrontReply(Reply, Protocol):
@@ -75,9 +99,12 @@ class FrontReply(Reply, Protocol):
 
 
 class Front:
-    def __init__(self, room: Room, settings: GatewaySettings) -> None:
+    def __init__(
+        self, room: Room, settings: GatewaySettings, providers_api: ProvidersApi | None = None
+    ) -> None:
         self.room = room
         self.settings = settings
+        self._providers_api = providers_api
         self.load = Load(settings)
         self.leaving = False
         """Answers close their connections."""
@@ -152,13 +179,42 @@ class Front:
             if method != "POST":
                 return await self._refuse_method(incoming, "POST", reply, record)
             ask = Ask(incoming.key, record.operation, incoming.headers, incoming.read_body, self.load)
+            if record.operation.takes == "form" and incoming.source is not None:
+                return await serve_form(self.room, ask, incoming.source, reply, record)
             return await serve_completion(self.room, ask, reply, record)
+        if kept := find_kept(path):
+            return await self._serve_kept(incoming, kept, reply, record)
         if path == MODELS or path.startswith(f"{MODELS}/"):
             if method != "GET":
                 return await self._refuse_method(incoming, "GET", reply, record)
             body = self._describe_models(incoming, record)
             return await reply.send(200, build_headers(record, self.room.clock.now(), JSON), body)
+        if incoming.visitor is not None:
+            methods = find_methods(path)
+            if method not in methods:
+                return await self._refuse_method(incoming, ", ".join(methods), reply, record)
+            visit = Visit(method, path, incoming.key, incoming.visitor, incoming.read_body)
+            return await serve_providers(self._providers_api, visit, reply, record, self.room.clock.now)
         raise refuse_unknown_path(method, path, SERVED)
+
+    async def _serve_kept(
+        self,
+        incoming: Incoming,
+        kept: Sequence[tuple[KeptOperation, str]],
+        reply: FrontReply,
+        record: Record,
+    ) -> None:
+        """kept: what the path may be asked. Raises GatewayError."""
+        chosen = next((one for one in kept if one[0].method == incoming.method), None)
+        if chosen is None or incoming.source is None:
+            allowed = ", ".join(operation.method for operation, _ in kept)
+            await self._refuse_method(incoming, allowed, reply, record)
+            return
+        operation, kept_id = chosen
+        record.operation = operation
+        ask = Ask(incoming.key, operation, incoming.headers, incoming.read_body, self.load)
+        wanted = Wanted(operation, kept_id, incoming.query, incoming.provider, incoming.source)
+        await serve_kept(self.room, ask, wanted, reply, record)
 
     def _describe_models(self, incoming: Incoming, record: Record) -> bytes:
         """Raises GatewayError."""

@@ -12,7 +12,7 @@ attempts as its route allows, under the deadline of the route that the caller as
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -24,7 +24,7 @@ from gateway_runtime.engine.learnt import LimitKey
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.engine.retry import Outcome, cause_of, decide_retry
 from gateway_runtime.engine.trace import Why
-from gateway_runtime.providers.translation import Question
+from gateway_runtime.providers.translation import Pin, Question
 from gateway_runtime.server.address import Desk
 from gateway_runtime.server.attempt import make_attempt
 from gateway_runtime.server.credentials import RefusedCredentials
@@ -36,6 +36,7 @@ from gateway_runtime.server.race import run_race
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import (
     refuse_after_failure,
+    refuse_elsewhere,
     refuse_in_other_shape,
     refuse_with_open_circuits,
     refuse_without_credential,
@@ -45,6 +46,7 @@ from gateway_runtime.server.relay import Call, Ended, PassedAnswer, Sent
 from gateway_runtime.server.reload import Reloader
 from gateway_runtime.server.reply import Reply
 from gateway_runtime.server.state import LiveState
+from gateway_runtime.server.upload import Upload
 from gateway_runtime.upstream.exchange import Transport
 
 
@@ -104,8 +106,9 @@ class Journey:
         record: Record,
         *,
         began_s: float,
+        upload: Upload | None = None,
     ) -> None:
-        """began_s: from when on its deadline counts."""
+        """began_s: from when on its deadline counts. upload: the body, where it is a form."""
         total_s = route.timeouts.total_s
         self._room = room
         self._live = live
@@ -113,7 +116,7 @@ class Journey:
         self._asked = self._route = route
         self._model = question.body.model
         self._call = Call(
-            question, record, reply, room.transport, room.metrics, room.clock, room.keeper, room.desk
+            question, record, reply, room.transport, room.metrics, room.clock, room.keeper, room.desk, upload
         )
         self._deadline_s = math.inf if total_s is None else began_s + total_s
         self._refused = RefusedCredentials(room.state.refusals)
@@ -125,6 +128,9 @@ class Journey:
 
     async def run(self, begun: Begun | None = None) -> None:
         """Raises GatewayError, or CallerGone."""
+        pin = self._call.question.pin
+        if pin is not None and not self._serves(pin):
+            raise refuse_elsewhere(self._route, self._model)
         if begun is None:
             self._room.state.route(self._route).budget.note_request(self._room.clock.now())
         if await self._walk(begun):
@@ -167,6 +173,8 @@ class Journey:
             if ended.answered:
                 return True
             self._outcome = ended.outcome
+            if not self._may_go_on(ended):
+                return False
             if ended.outcome is Outcome.CREDENTIAL_REFUSED and self._refused.leaves(choice.provider):
                 continue  # the same attempt at the same door, with the next key: retry has no say in it
             tried += 1
@@ -205,9 +213,23 @@ class Journey:
             limited_s=None if learnt.are_idle(room.clock.now()) else self._find_wait,
             trace=self._call.record.trace,
         )
+        pin = self._call.question.pin
+        if pin is not None:
+            choices = [choice for choice in choices if _is_pinned(choice, pin)]
         if not self._refused.any:
             return choices
         return [choice for choice in choices if self._refused.leaves(choice.provider)]
+
+    def _may_go_on(self, ended: Ended) -> bool:
+        """Whether the request may be sent again at all."""
+        upload = self._call.upload
+        if upload is not None and not upload.may_repeat:
+            return False
+        return self._call.question.operation.may_repeat or ended.outcome not in _MAYBE_DONE
+
+    def _serves(self, pin: Pin) -> bool:
+        """Whether the route leads there for this model."""
+        return any(_is_pinned(choice, pin) for choice in self._live.plan(self._route, self._model).choices)
 
     def _find_wait(self, choice: Choice) -> float:
         """Seconds until the provider's own limit leaves room, as far as it told."""
@@ -228,7 +250,8 @@ class Journey:
         if sent is not None:
             self._sent.append(choice.slot)
             return Tried(choice, await self._make(choice, self._call, sent.attempt, sent.credential, sent))
-        if hedge is None or self._call.question.body.stream:
+        question = self._call.question
+        if hedge is None or question.body.stream or not question.operation.may_race:
             ended = await self._send(choice, self._call)
             return None if ended is None else Tried(choice, ended)
         won = await run_race(
@@ -285,6 +308,8 @@ class Journey:
 
     def _fall_back(self, tried: list[str]) -> bool:
         """Goes on with another model; False when there is none. tried: gets its name."""
+        if not self._call.question.operation.names_model:
+            return False
         cause = "Unavailable" if self._outcome is None else cause_of(self._outcome)
         if cause is None or self._deadline_s <= self._room.clock.now():
             return False
@@ -338,6 +363,18 @@ class Journey:
         trace = self._call.record.trace
         if trace is not None:
             trace.note(why, choice.endpoint.id, detail)
+
+
+_MAYBE_DONE: Final = frozenset(
+    {Outcome.RESET, Outcome.TIMEOUT, Outcome.SERVER_ERROR, Outcome.MALFORMED, Outcome.CANCELLED}
+)
+"""The provider may have done what was asked, and only its answer is missing."""
+
+
+def _is_pinned(choice: Choice, pin: Pin) -> bool:
+    if pin.endpoint is None:
+        return choice.provider.id == pin.provider
+    return choice.endpoint.id == pin.endpoint
 
 
 def note_attempt(record: Record, choice: Choice, route: Route) -> None:

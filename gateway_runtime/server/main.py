@@ -37,6 +37,7 @@ from gateway_runtime.server.patience import Timekeeper
 from gateway_runtime.server.plain import PlainServer
 from gateway_runtime.server.probe import Prober
 from gateway_runtime.server.process import BACKLOG, listen, run_beside, run_until_signal
+from gateway_runtime.server.providers_api import ProvidersApi, load_providers_api
 from gateway_runtime.server.reload import Reloader, Running
 from gateway_runtime.server.report import Reporter
 from gateway_runtime.server.settings import GatewaySettings
@@ -64,9 +65,11 @@ class Gateway:
         transport: Transport | None = None,
         draw: Callable[[], float] = random.random,
         admin_routes: Sequence[web.RouteDef] = (),
+        providers_api: ProvidersApi | None = None,
     ) -> None:
         """transport: another engine towards providers. draw: numbers in [0, 1). admin_routes: what the
-        embedding process shows on the admin port.
+        embedding process shows on the admin port. providers_api: what answers `/v1/providers`, before that of
+        the settings.
         """
         clock = Clock(time.monotonic, time.time)
         self._settings = settings
@@ -85,7 +88,9 @@ class Gateway:
         room = Room(
             self._reloader, self._state, self._transport, self._metrics, clock, keeper, draw, self._desk
         )
-        self._front = Front(room, settings)
+        if providers_api is None and settings.providers_api is not None:
+            providers_api = load_providers_api(settings.providers_api)
+        self._front = Front(room, settings, providers_api)
         self._admin = Admin(self._reloader, self._state, self._metrics, self.find_unreadiness)
         self._admin.app.add_routes(admin_routes)
         self._plain = PlainServer(self._front)

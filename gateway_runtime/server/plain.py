@@ -19,11 +19,14 @@ from aiohttp.web_protocol import RequestHandler
 from gateway_runtime.providers.openai import build_error
 from gateway_runtime.server.front import CALLER_LEFT, PASSED_HEADERS, Front, Incoming, find_key
 from gateway_runtime.server.headers import JSON
+from gateway_runtime.server.providers_api import read_visitor
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import refuse_large_body, refuse_large_head, refuse_unreadable_body
 from gateway_runtime.server.reply import CallerGone
+from gateway_runtime.server.upload import Source
 
 MAX_HEADER_BYTES: Final = 16 * 1024
+PROVIDER_HEADER: Final = "x-headgate-provider"
 LINGER_S: Final = 2.0
 """How long the rest of a refused body is read and thrown away, so that the caller sees the answer and no
 reset.
@@ -67,6 +70,10 @@ class PlainServer(web.Server):
             lambda: _read_body(request, settings.max_body_bytes, settings.body_idle_s),
             request.content_length if request.body_exists else 0,
             {name: request.headers[name] for name in PASSED_HEADERS if name in request.headers},
+            request.query_string,
+            _open_source(request, settings.max_upload_bytes, settings.body_idle_s),
+            request.headers.get(PROVIDER_HEADER),
+            read_visitor(request),
         )
         self._busy.add(request.protocol)
         try:
@@ -158,13 +165,40 @@ def read_key(headers: Mapping[str, str]) -> str | None:
     return find_key(headers.get("authorization", ""), headers.get("api-key") or headers.get("x-api-key"))
 
 
+def _open_source(request: web.BaseRequest, limit_bytes: int, idle_s: float) -> Source:
+    """See `upload.Source`."""
+    length = request.content_length
+    size = 0
+
+    async def read() -> bytes:
+        nonlocal size
+        if not size:
+            if (length or 0) > limit_bytes:
+                raise refuse_large_body(limit_bytes)
+            await _invite(request)
+        piece = await _read_chunk(request, size, idle_s)
+        size += len(piece)
+        if size > limit_bytes:
+            raise refuse_large_body(limit_bytes)
+        return piece
+
+    # What is compressed has the length of its compressed form.
+    is_plain = request.headers.get("content-encoding", "identity") == "identity"
+    return Source(request.headers.get("content-type", ""), length if is_plain else None, read)
+
+
+async def _invite(request: web.BaseRequest) -> None:
+    """Who asks first whether the body is welcome."""
+    if request.headers.get("expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer has not begun
+
+
 async def _read_body(request: web.BaseRequest, limit_bytes: int, idle_s: float) -> bytes:
     """Raises GatewayError. A caller that leaves meanwhile cancels the handler."""
     if (request.content_length or 0) > limit_bytes:
         raise refuse_large_body(limit_bytes)
-    if request.headers.get("expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the answer has not begun
+    await _invite(request)
     parts: list[bytes] = []
     size = 0
     while True:
@@ -183,6 +217,8 @@ async def _read_chunk(request: web.BaseRequest, size: int, idle_s: float) -> byt
             return await request.content.readany()
     except TimeoutError as error:
         raise refuse_unreadable_body(describe_stall(size, idle_s)) from error
+    except ConnectionError as error:
+        raise CallerGone from error
     except web.RequestPayloadError as error:
         raise refuse_unreadable_body("its body is not encoded as its headers say") from error
 

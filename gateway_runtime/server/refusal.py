@@ -16,6 +16,10 @@ _NAMED_MODELS: Final = 20
 """More would bury the sentence; GET /v1/models has them all."""
 
 
+_LONGEST_ID: Final = 250
+"""Of what is repeated to a caller. Ours are shorter."""
+
+
 def refuse_missing_key() -> GatewayError:
     return GatewayError(
         ErrorCode.MISSING_KEY, "No API key was sent. Send yours in the header `Authorization: Bearer <key>`."
@@ -41,6 +45,68 @@ def refuse_unknown_model(model: str, usable: Sequence[str]) -> GatewayError:
             f"Models that it may use: {named} and {len(usable) - _NAMED_MODELS} more; see GET /v1/models."
         )
     return GatewayError(ErrorCode.UNKNOWN_MODEL, f'Model "{model}" is not served to this key. {remedy}')
+
+
+def refuse_unknown_id(what: str, kept_id: str) -> GatewayError:
+    """what: `Response`. In the words of OpenAI, which programs look for."""
+    return GatewayError(
+        ErrorCode.UNKNOWN_ID,
+        f"{what} with id '{kept_id[:_LONGEST_ID]}' not found. It was never given to this key, or its "
+        "provider is gone.",
+    )
+
+
+def refuse_scattered(param: str) -> GatewayError:
+    return GatewayError(
+        ErrorCode.UNKNOWN_ID,
+        f"`{param}` is kept by another endpoint than what the request names before it. One request can name "
+        "the things of one endpoint.",
+    )
+
+
+def refuse_elsewhere(route: Route, model: str) -> GatewayError:
+    return GatewayError(
+        ErrorCode.UNKNOWN_ID,
+        f'What the request refers to is kept by an endpoint that does not serve "{model}" '
+        f"(route {route.id}). Ask for the model that made it, or send the whole conversation.",
+    )
+
+
+def refuse_list(path: str) -> GatewayError:
+    return GatewayError(
+        ErrorCode.UNSUPPORTED,
+        f"{path} has no list here: a provider's holds what all who share its key have put there, and the "
+        "gateway keeps none. Keep the ids that you are given; each is served by itself.",
+    )
+
+
+def refuse_batch() -> GatewayError:
+    return GatewayError(
+        ErrorCode.UNSUPPORTED,
+        "This key may use some models only, and a batch names its models inside its file, where nobody "
+        "looks. Send the requests one by one, or have the key's quota allow every model.",
+    )
+
+
+def refuse_query(path: str, name: str, known: Sequence[str]) -> GatewayError:
+    names = ", ".join(known) or "none"
+    return GatewayError(
+        ErrorCode.MALFORMED_BODY,
+        f"{path} takes no query parameter `{name[:50]}` here. Those that pass: {names}.",
+    )
+
+
+def refuse_unnamed_provider(asked: str | None, choices: Sequence[str]) -> GatewayError:
+    what = "Several providers could keep it" if asked is None else f'No provider "{asked[:100]}" can keep it'
+    if not choices:
+        return GatewayError(
+            ErrorCode.PROVIDER_NEEDED,
+            "No provider that this key reaches speaks OpenAI's API, so none can keep it.",
+        )
+    return GatewayError(
+        ErrorCode.PROVIDER_NEEDED,
+        f"{what}. Name one in the header `x-headgate-provider`: {', '.join(choices)}.",
+    )
 
 
 def refuse_over_limit(tenant: Tenant, refused: Refused) -> GatewayError:
@@ -112,6 +178,15 @@ def refuse_large_body(limit_bytes: int) -> GatewayError:
         ErrorCode.BODY_TOO_LARGE,
         f"The request body is larger than the {limit_bytes} bytes that this gateway takes. Send less, "
         "or have its limit raised.",
+    )
+
+
+def refuse_unkept_form(missing: Sequence[str]) -> GatewayError:
+    names = ", ".join(f"`{name}`" for name in missing)
+    return GatewayError(
+        ErrorCode.BODY_TOO_LARGE,
+        f"The form is too large for a gateway without a disk to keep it on until {names} comes. Send {names} "
+        "before the file, or have the gateway given a volume for temporary files.",
     )
 
 

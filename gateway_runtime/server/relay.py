@@ -9,8 +9,8 @@ torn event, only the error event after it, and no clean end of the connection.
 
 import asyncio
 import math
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
 from typing import Final, NamedTuple
 
 from gateway_runtime.contract.errors import ErrorCode
@@ -37,7 +37,8 @@ from gateway_runtime.server.patience import Patience, Timekeeper
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import interrupt_stream
 from gateway_runtime.server.reply import Reply
-from gateway_runtime.upstream.exchange import DiedIdle, Transport, UpstreamAnswer, UpstreamFailure
+from gateway_runtime.server.upload import Upload
+from gateway_runtime.upstream.exchange import DiedIdle, SentBody, Transport, UpstreamAnswer, UpstreamFailure
 from gateway_runtime.upstream.trust import settings_of
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -77,6 +78,8 @@ class Call(NamedTuple):
     clock: Clock
     keeper: Timekeeper
     desk: Desk
+    upload: Upload | None = None
+    """The body, where it is a form."""
 
 
 class Sent(NamedTuple):
@@ -115,6 +118,7 @@ class Relay:
         "_call",
         "_choice",
         "_credential",
+        "_is_unread",
         "_learnt",
         "_patience",
         "_secret",
@@ -150,12 +154,14 @@ class Relay:
         self._sent_s = 0.0
         self._waited_s = 0.0
         """Of the request, before this attempt."""
+        self._is_unread = False
+        """What goes out is nothing that an event could follow."""
         self._waiting = False
         """For the first of the answer; that time is the provider's, not ours."""
         self.begun = False
         """Bytes of a stream have gone out."""
         self.waits_for_caller = False
-        """To take what has come of a stream."""
+        """To take what has come of a stream, or to send more of its own body."""
         self.sent = False
         """A whole answer has, as far as the caller takes it."""
 
@@ -166,6 +172,8 @@ class Relay:
         if not again:
             self._begin_to_wait(call.clock.now())
         tls = settings_of(self._choice.provider)
+        if request.body is not None and not isinstance(request.body, bytes):
+            request = request._replace(body=_PacedBody(request.body, self, self._patience))
         answer = await call.transport.send(request, self._patience.expect_first_byte, tls, again=again)
         return await self._judge(answer)
 
@@ -182,11 +190,15 @@ class Relay:
 
     async def _judge(self, answer: UpstreamAnswer) -> Ended:
         self._answer = answer
+        self.waits_for_caller = False  # whatever it said, it said without the rest of the body
         outcome = classify(answer.status)
         self._learn(answer, outcome)
         if answer.headers.get("content-encoding", "identity") != "identity":
             return Ended(Outcome.MALFORMED, "it is compressed, although that was declined")
         if outcome is Outcome.OK:
+            content_type = answer.headers.get("content-type", "")
+            if self._call.question.operation.passes(content_type):
+                return await self._relay_bytes(answer, content_type)
             streamed = self._call.question.body.stream
             return await (self._relay_stream(answer) if streamed else self._relay_body(answer))
         if outcome is Outcome.MALFORMED:
@@ -197,6 +209,9 @@ class Relay:
         """Ends a stream that has begun, with an event that says so: the provider's own, if it gave one."""
         error = interrupt_stream(self._choice.endpoint.id, ended.reason)
         self._call.record.error = error.code
+        if self._is_unread:
+            self._call.reply.cut()
+            return
         dialect = self._call.question.dialect
         event = dialect.build_error_event(error)
         if ended.passed is not None and ended.passed.body is not None:
@@ -231,6 +246,51 @@ class Relay:
         self.sent = True
         await call.reply.send(answer.status, headers, read.body)
         return Ended(Outcome.OK, answered=True)
+
+    async def _relay_bytes(self, answer: UpstreamAnswer, content_type: str) -> Ended:
+        """Of any type, unread: a sound, a file. What has come when it breaks off has gone out, and the
+        connection is cut, so that nobody takes it for whole.
+        """
+        call = self._call
+        self._is_unread = True
+        held = b""
+        full = False
+
+        def take(chunk: bytes) -> bool:
+            """False: the task has to go on with it."""
+            nonlocal held, full
+            self._patience.expect_more()
+            if not self.begun:
+                held = chunk
+                return False
+            full = not call.reply.write_now(chunk)
+            return not full
+
+        more = True
+        while more:
+            if self.begun:
+                self._patience.expect_more()
+            more = await answer.pump(take)
+            if held:
+                await self._begin(held, self._build_byte_headers(answer, content_type))
+                held = b""
+            elif full:
+                full = False
+                await self._wait_for_caller()
+        self._answer = None
+        if not self.begun:
+            await self._begin(b"", self._build_byte_headers(answer, content_type))
+        await call.reply.end()
+        return Ended(Outcome.OK, answered=True)
+
+    def _build_byte_headers(self, answer: UpstreamAnswer, content_type: str) -> dict[str, str]:
+        self._stop_waiting()
+        self._note_translation()
+        record = self._call.record
+        headers = build_headers(record, self._call.clock.now(), content_type or "application/octet-stream")
+        if "content-disposition" in answer.headers:
+            headers["content-disposition"] = answer.headers["content-disposition"]
+        return headers
 
     async def _relay_stream(self, answer: UpstreamAnswer) -> Ended:
         """A comment is no sign that the first token is near: only a good event ends the wait for it."""
@@ -288,18 +348,20 @@ class Relay:
         elif not self._call.reply.write_now(data):
             await self._wait_for_caller()
 
-    async def _begin(self, data: bytes) -> None:
-        """The stream, with the first that may go out of it."""
+    async def _begin(self, data: bytes, headers: dict[str, str] | None = None) -> None:
+        """The stream, with the first that may go out of it. headers: where it is not one of events."""
         self._patience.rest()
         self._stop_waiting()
         self._note_first_byte()
         self.begun = True
-        self._note_translation()
-        headers = build_event_headers(self._call.record, self._call.clock.now())
+        if headers is None:
+            self._note_translation()
+            headers = build_event_headers(self._call.record, self._call.clock.now())
         if self._answer is not None:
             headers.update(select_passed(self._answer.headers))
         await self._call.reply.begin(200, headers)
-        await self._write(data)
+        if data:
+            await self._write(data)
 
     async def _wait_for_caller(self) -> None:
         self._patience.rest()
@@ -394,3 +456,28 @@ class Relay:
 
     def _note_first_byte(self) -> None:
         self._state.note_first_byte(self._call.clock.now() - self._sent_s)
+
+
+class _PacedBody:
+    """A caller's body, whose pauses are not the provider's: see `exchange.SentBody`."""
+
+    def __init__(self, body: SentBody, relay: Relay, patience: Patience) -> None:
+        self._body = body
+        self._relay = relay
+        self._patience = patience
+
+    @property
+    def length(self) -> int | None:
+        return self._body.length
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self._body.chunks()) as pieces:
+            while True:
+                self._patience.rest()
+                self._relay.waits_for_caller = True
+                piece = await anext(pieces, None)
+                self._relay.waits_for_caller = False
+                self._patience.expect_first_byte()
+                if piece is None:
+                    return
+                yield piece

@@ -15,13 +15,14 @@ from typing import NamedTuple
 from gateway_runtime.contract.table import Route, Tenant
 from gateway_runtime.engine.limits import Refused, take_all
 from gateway_runtime.providers.dialects.anthropic.tokens import build_token_count, estimate_tokens
-from gateway_runtime.providers.operations import Operation
+from gateway_runtime.providers.operation import Operation
 from gateway_runtime.providers.request_body import read_body
-from gateway_runtime.providers.translation import Question
+from gateway_runtime.providers.translation import Owner, Question
 from gateway_runtime.server.headers import JSON, build_headers
 from gateway_runtime.server.journey import Journey, Room
 from gateway_runtime.server.load import Load
 from gateway_runtime.server.record import Record
+from gateway_runtime.server.references import resolve_references
 from gateway_runtime.server.refusal import (
     refuse_missing_key,
     refuse_over_limit,
@@ -31,6 +32,7 @@ from gateway_runtime.server.refusal import (
 )
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.reply import Reply
+from gateway_runtime.server.upload import Upload
 
 
 class Ask(NamedTuple):
@@ -62,36 +64,64 @@ async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -
     began_s = now()
     data = await ask.read_body()
     record.waited_s += now() - began_s
-    body = read_body(data)
+    operation = ask.operation
+    body = read_body(data, operation.default_model)
     record.model = body.model
-    route = running.live.match_route(tenant, body.model)
+    route = find_route(running, tenant, body.model)
+    question = Question(operation, body, ask.headers)
+    if operation.refers:
+        body, pin, unproved = resolve_references(running.live, tenant, body)
+        owner = Owner(running.live.table.installation.key_salt, tenant.id)
+        question = Question(operation, body, ask.headers, owner=owner, pin=pin, unproved=unproved)
+    if operation.kind == "count" and not _counts(running, route):
+        take_limits(room, tenant, record)
+        record.route = route
+        await _estimate(room, question, reply, record)
+        return
+    await ask_providers(room, running, tenant, route, question, ask.load, reply, record)
+
+
+def find_route(running: Running, tenant: Tenant, model: str) -> Route:
+    """Raises GatewayError."""
+    route = running.live.match_route(tenant, model)
     if route is None:
-        raise refuse_unknown_model(body.model, running.live.models_for(tenant))
+        raise refuse_unknown_model(model, running.live.models_for(tenant))
+    return route
+
+
+def take_limits(room: Room, tenant: Tenant, record: Record) -> None:
+    """Raises GatewayError."""
+    taken = take_all(room.state.limits_of(tenant), room.clock.now())
+    record.standing = taken.standing
+    if isinstance(taken, Refused):
+        raise refuse_over_limit(tenant, taken)
+
+
+async def ask_providers(
+    room: Room,
+    running: Running,
+    tenant: Tenant,
+    route: Route,
+    question: Question,
+    load: Load,
+    reply: Reply,
+    record: Record,
+    upload: Upload | None = None,
+) -> None:
+    """Limits, and the whole journey. upload: the body, where it is a form. Raises as `serve_completion`."""
     record.route = route
-    if body.stream:
-        ask.load.begin_stream()
+    if question.body.stream:
+        load.begin_stream()
     try:
-        taken = take_all(room.state.limits_of(tenant), now())
-        record.standing = taken.standing
-        if isinstance(taken, Refused):
-            raise refuse_over_limit(tenant, taken)
-        question = Question(ask.operation, body, ask.headers)
-        if ask.operation.kind == "count" and not _counts(running, route):
-            return await _estimate(room, question, reply, record)
+        take_limits(room, tenant, record)
+        began_s = room.clock.now()
         journey = Journey(
-            room,
-            running.live,
-            tenant,
-            route,
-            question,
-            reply,
-            record,
-            began_s=room.clock.now(),
+            room, running.live, tenant, route, question, reply, record, began_s=began_s, upload=upload
         )
         await journey.run()
     finally:
-        if body.stream:
-            ask.load.end_stream()
+        if question.body.stream:
+            load.end_stream()
 
 
 def _counts(running: Running, route: Route) -> bool:

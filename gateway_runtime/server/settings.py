@@ -11,6 +11,8 @@ from typing import Final
 from gateway_runtime.contract.ids import GatewayId
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
+MAX_UPLOAD_BYTES: Final = 100 * 1024 * 1024
+"""Recordings are 25 MB at most at OpenAI, files for batches 200 MB, images 50 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,18 @@ class TlsFiles:
     """Without a passphrase."""
     client_authority: Path | None = None
     """Callers must present a certificate that it has signed; None asks them for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvidersSource:
+    """Where a gateway finds its `providers_api.ProvidersApi`. A name and texts, since settings travel to
+    worker processes.
+    """
+
+    maker: str
+    """`package.module:function`."""
+    arguments: tuple[str, ...] = ()
+    """What the function is called with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +69,8 @@ class GatewaySettings:
     drain_s: float = 30.0
     """At the end: how long requests and streams in flight may take to finish before they are cut."""
     max_body_bytes: int = MAX_BODY_BYTES
+    max_upload_bytes: int = MAX_UPLOAD_BYTES
+    """Of a form with a file in it. They pass as they come, with a copy on disk meanwhile."""
     max_requests: int = 10_000
     """Under way at once; more are refused with 503."""
     max_streams: int = 5_000
@@ -73,3 +89,5 @@ class GatewaySettings:
     """One line per request, with the decisions that led it where it went."""
     debug_headers: bool = False
     """Answers tell those decisions, too: `x-headgate-decisions`."""
+    providers_api: ProvidersSource | None = None
+    """What answers `/v1/providers`; None: nothing does, unless the embedding process brings it."""

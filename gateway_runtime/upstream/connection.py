@@ -22,14 +22,17 @@ ends. Only DiedIdle hands it back to the caller, who goes on with it.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from enum import Enum
 from typing import Final, Protocol, cast
 
 from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.upstream.answer import Answer
-from gateway_runtime.upstream.exchange import LINGER_S, DiedIdle, UpstreamFailure
+from gateway_runtime.upstream.exchange import LINGER_S, DiedIdle, SentBody, UpstreamFailure
 from gateway_runtime.upstream.failure import describe_error
 from gateway_runtime.upstream.parser import AnswerParser
+
+_CHUNKED: Final = b"transfer-encoding: chunked\r\n\r\n"
 
 MAX_UNREAD_BYTES: Final = 64 * 1024
 """Of an answer that nobody reads: then the socket is not read either, and the provider has to wait. With the
@@ -96,10 +99,13 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_parser",
         "_reading_paused",
+        "_sender",
+        "_sends_body",
         "_tell",
         "_transport",
         "_unsent",
         "_used_before",
+        "_writable",
         "_writing_paused",
         "state",
     )
@@ -116,6 +122,12 @@ class Connection(asyncio.Protocol):
         self._early: UpstreamFailure | None = None
         """Why it was closed before its first request."""
         self._unsent: memoryview | None = None
+        self._sends_body = False
+        """A body goes out piece by piece, and has not ended."""
+        self._sender: asyncio.Task[None] | None = None
+        """Sends it."""
+        self._writable: asyncio.Future[None] | None = None
+        """Set when a piece waits for the socket."""
         self._linger_timer: asyncio.TimerHandle
         """Set while LINGERING."""
         self._holds_place = False
@@ -125,7 +137,13 @@ class Connection(asyncio.Protocol):
         self.state = _FRESH
 
     async def exchange(
-        self, method: str, head: bytes, body: bytes | None, connected: Callable[[], None]
+        self,
+        method: str,
+        head: bytes,
+        body: bytes | None,
+        connected: Callable[[], None],
+        *,
+        keeps_head: bool = False,
     ) -> Answer:
         """Sends and waits for the head of the answer. Raises DiedIdle, which alone leaves the place in the
         pool to the caller, and UpstreamFailure. Cancelled, it closes the connection.
@@ -147,7 +165,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             self._keeper.leave()
             raise
-        self.start(method, head, body, tell)
+        self.start(method, head, body, tell, keeps_head=keeps_head)
         try:
             result = await waiter
         except BaseException:
@@ -160,7 +178,53 @@ class Connection(asyncio.Protocol):
             return result
         raise result
 
-    def start(self, method: str, head: bytes, body: bytes | None, tell: Tell) -> None:
+    async def exchange_body(
+        self,
+        method: str,
+        head: bytes,
+        body: SentBody,
+        connected: Callable[[], None],
+        *,
+        keeps_head: bool = False,
+    ) -> Answer:
+        """The same for a body that comes in pieces: they go out beside, in a task that `_close` ends. An
+        answer that refuses it before it is whole stops it; the connection is not used again then. Raises what
+        `body` raises, too.
+        """
+        chunked = head.endswith(_CHUNKED)
+        broken: list[Exception] = []
+        self._sends_body = True
+
+        async def send() -> None:
+            try:
+                async with aclosing(body.chunks()) as pieces:
+                    async for piece in pieces:
+                        await self._write_piece(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            except Exception as error:
+                broken.append(error)
+                self.abort()
+            else:
+                if chunked:
+                    await self._write_piece(b"0\r\n\r\n")
+                self._sends_body = False
+
+        def begin() -> None:
+            connected()
+            self._sender = self._loop.create_task(send())
+
+        try:
+            answer = await self.exchange(method, head, None, begin, keeps_head=keeps_head)
+        except UpstreamFailure:
+            if broken:
+                raise broken[0] from None
+            raise
+        if answer.status >= 300:
+            self._stop_sending()
+        return answer
+
+    def start(
+        self, method: str, head: bytes, body: bytes | None, tell: Tell, *, keeps_head: bool = False
+    ) -> None:
         """Sends. `tell` is called once, by `abort` too. An answer that comes all at once is told when it is
         whole, and then the connection may carry another request already.
         """
@@ -168,7 +232,7 @@ class Connection(asyncio.Protocol):
         self._holds_place = True
         self._tell = tell
         try:
-            self._parser.expect(method)
+            self._parser.expect(method, keeps_head=keeps_head)
             self._write(head, body)
         except BaseException:
             self.abort()
@@ -209,7 +273,7 @@ class Connection(asyncio.Protocol):
         if answer is not None:
             answer.wake()
         elif parser.headers is not None:
-            if parser.complete and parser.reusable and self._unsent is None:
+            if parser.complete and parser.reusable and self._unsent is None and not self._sends_body:
                 answer = Answer(self._loop, None, parser.status, parser.headers, parser.parts)
                 self._become_idle()
                 self._tell_result(answer)
@@ -238,6 +302,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writing_paused = False
         self._write_more()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
 
     # How it goes on.
 
@@ -262,6 +328,19 @@ class Connection(asyncio.Protocol):
             self._unsent = rest or None
             transport.write(piece)
 
+    async def _write_piece(self, piece: bytes) -> None:
+        """Returns when there is room for another; never, once the connection is closed: the task is ended."""
+        if not self._transport.is_closing():
+            self._transport.write(piece)
+        if self._writing_paused or self._transport.is_closing():
+            self._writable = self._loop.create_future()
+            await self._writable
+
+    def _stop_sending(self) -> None:
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.cancel()
+
     def _bound_unread(self) -> None:
         if self.state is _LINGERING:
             self.abort()  # that is no end of a body
@@ -276,7 +355,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         """The answer is whole."""
-        if not self._parser.reusable or self._unsent is not None:
+        if not self._parser.reusable or self._unsent is not None or self._sends_body:
             self._close(None)
             return
         answer, self._answer = self._answer, None
@@ -316,6 +395,7 @@ class Connection(asyncio.Protocol):
             return
         self._transport.abort()
         self._unsent = None
+        self._stop_sending()
         if before is _FRESH:
             self._early = failure
         elif before is _IDLE:

@@ -7,7 +7,7 @@ The one subtle rule: an answer that was read to its end has given its connection
 `close` after that does nothing, and before it closes the connection.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from gateway_runtime.engine.retry import Outcome
@@ -38,14 +38,28 @@ class DiedIdle(UpstreamFailure):
     """
 
 
+class SentBody(Protocol):
+    """A body that is not held as a whole."""
+
+    @property
+    def length(self) -> int | None:
+        """In bytes, as far as it is known when the request goes out."""
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """All of it, from its beginning each time, no piece empty. Raises whatever keeps it from being whole.
+        """
+
+
 class UpstreamRequest(NamedTuple):
     method: str
     url: str
     headers: Mapping[str, str]
-    body: bytes | None
+    body: bytes | SentBody | None
     connect_s: float
     may_queue: bool = True
     """False: when our own bound is reached it fails at once. A probe that waits would tell of us."""
+    keeps_head: bool = False
+    """All headers of the answer are wanted: see `UpstreamAnswer.headers`."""
 
 
 class PoolStatistics(NamedTuple):
@@ -67,7 +81,7 @@ class UpstreamAnswer(Protocol):
     status: int
     headers: Mapping[str, str]
     """Names are matched without regard to case. Of a plain answer the type, the length, the date and the
-    server are left out: nobody asks for them.
+    server are left out, unless the request says `keeps_head`: nobody asks for them.
     """
 
     def whole(self) -> bytes | None:

@@ -43,6 +43,7 @@ class AnswerParser:
         "_head_only",
         "_interim",
         "_interims",
+        "_keeps_head",
         "_llhttp",
         "_quiet_bytes",
         "complete",
@@ -58,10 +59,11 @@ class AnswerParser:
         self._llhttp = httptools.HttpResponseParser(self)
         self.expect("")
 
-    def expect(self, method: str) -> None:
-        """What comes next answers a request of this method."""
+    def expect(self, method: str, *, keeps_head: bool = False) -> None:
+        """What comes next answers a request of this method. keeps_head: no header is left out."""
         self._fields: list[tuple[bytes, bytes]] = []
         self._head_only = method == "HEAD"
+        self._keeps_head = keeps_head or self._head_only
         self._interim = False
         self._interims = 0
         self._quiet_bytes = 0
@@ -115,7 +117,7 @@ class AnswerParser:
     def _take_plain(self, data: bytes) -> bool:
         """Whether it was such an answer. llhttp stands where it stood then: before one."""
         match = _PLAIN.match(data)
-        if match is None or self._head_only:
+        if match is None or self._keeps_head:
             return False
         start = match.end()
         length, request_id = match.groups()

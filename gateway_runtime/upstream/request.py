@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final
 
 from gateway_runtime.engine.retry import Outcome
-from gateway_runtime.upstream.exchange import UpstreamFailure
+from gateway_runtime.upstream.exchange import SentBody, UpstreamFailure
 from gateway_runtime.upstream.origin import Origin
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -51,11 +51,14 @@ def build_lines(origin: Origin, target: str, proxy_authorization: str | None, *,
     return lines
 
 
-def build_head(method: str, lines: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+def build_head(method: str, lines: str, headers: Mapping[str, str], body: bytes | SentBody | None) -> bytes:
     """Up to the empty line. Raises UpstreamFailure for what HTTP forbids."""
     opening = build_opening(method, lines, headers)
     if body is not None:
-        return b"%bcontent-length: %d\r\n\r\n" % (opening, len(body))
+        length = len(body) if isinstance(body, bytes) else body.length
+        if length is None:
+            return opening + b"transfer-encoding: chunked\r\n\r\n"
+        return b"%bcontent-length: %d\r\n\r\n" % (opening, length)
     return opening + (b"content-length: 0\r\n\r\n" if method in _WITH_BODY else b"\r\n")
 
 

@@ -83,11 +83,11 @@ class PooledTransport:
         connection = None if again else pool.take_idle()
         if connection is not None:
             try:
-                return await connection.exchange(request.method, head, request.body, connected)
+                return await self._exchange(connection, head, request, connected)
             except DiedIdle:
                 pass  # the place in the pool is still ours
         connection = await pool.dial(request.connect_s)
-        return await connection.exchange(request.method, head, request.body, connected)
+        return await self._exchange(connection, head, request, connected)
 
     def prepare(
         self, url: str, headers: Mapping[str, str], tls: TlsSettings = DEFAULT_TLS
@@ -135,6 +135,15 @@ class PooledTransport:
         self._closed = True
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
         await self._dialer.resolver.close()
+
+    @staticmethod
+    async def _exchange(
+        connection: Connection, head: bytes, request: UpstreamRequest, connected: Callable[[], None]
+    ) -> Answer:
+        body, keeps_head = request.body, request.keeps_head
+        if body is None or isinstance(body, bytes):
+            return await connection.exchange(request.method, head, body, connected, keeps_head=keeps_head)
+        return await connection.exchange_body(request.method, head, body, connected, keeps_head=keeps_head)
 
     def _find_way(self, upstream: Upstream) -> Way | None:
         try:

@@ -15,6 +15,7 @@ from headgate_operator.api.kinds import API_VERSION, KINDS, Kind
 from headgate_operator.api.model import ApiModel
 from headgate_operator.api.schema import MAX_BYTES, build_crd, main, render_crd
 from headgate_operator.api.structural import UntranslatableModel
+from tests.e2e.processes import wait_until
 from tests.kube.access import ApiError
 from tests.kube.cluster import Cluster
 from tests.kube.kubectl import KubectlError
@@ -133,7 +134,12 @@ def test_the_api_server_stores_the_crd_as_it_is_in_git(kinds: Cluster, kind: Kin
 
 @pytest.mark.kube
 def test_explain_teaches_what_a_circuit_is(kinds: Cluster) -> None:
-    said = " ".join(kinds.kubectl("explain", "llmprovider.spec.circuit").stdout.split())
+    def explain() -> str:
+        """Empty until the API server has published the schema, some time after it serves the kind."""
+        return " ".join(kinds.kubectl("explain", "llmprovider.spec.circuit", check=False).stdout.split())
+
+    wait_until(lambda: bool(explain()), "the schema is published")
+    said = explain()
 
     assert (
         "When to stop sending, and when to try again. The circuit breaker of each endpoint. Closed: requests"
@@ -338,3 +344,24 @@ def test_a_whole_number_with_a_point_goes_through_kubectl(kinds: Cluster, namesp
 
     assert "weight: 2.0" in raw
     assert "created" in kinds.kubectl("create", "-n", namespace, "-f", "-", stdin=raw).stdout
+
+
+@pytest.mark.kube
+def test_kubectl_applies_every_sample(kinds: Cluster, namespace: str) -> None:
+    samples = ROOT / "manifests" / "samples"
+
+    applied = kinds.kubectl(
+        "apply",
+        "-n",
+        namespace,
+        "--server-side",
+        "--dry-run=server",
+        "--validate=strict",
+        "-R",
+        "-f",
+        samples,
+    )
+
+    wanted = sum(len(list(yaml.safe_load_all(file.read_text()))) for file in samples.rglob("*.yaml"))
+    assert applied.stdout.count("serverside-applied (server dry run)") == wanted
+    assert applied.stderr == ""

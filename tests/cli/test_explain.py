@@ -83,6 +83,23 @@ def test_a_request_that_is_served(folder: Path) -> None:
     assert "sk-planted-key" not in told.output
 
 
+def test_a_name_that_no_route_covers_goes_where_its_family_is(folder: Path) -> None:
+    text = MANIFESTS.replace("  type: anthropic\n", "  type: anthropic\n  inferModels: true\n")
+    text = text.replace("  models: [{name: large, upstreamName: claude-sonnet-4-5}]\n", "")
+    (folder / "all.yaml").write_text(text.replace('models: [large, "big-*"]\n  limits', "limits"))
+    told = explain(folder, "--model", "claude-haiku-4-5")
+
+    assert told.exit_code == 0
+    assert told.output.splitlines()[:4] == [
+        'model "claude-haiku-4-5" for tenant default/team: served; '
+        "no route names it; it is inferred from its name (claude-*)",
+        "route default/~claude: strategy Weighted, up to 3 attempts, "
+        "what a provider cannot express is refused",
+        "  1. default/claude/default (anthropic), priority 0, 100 % of its priority: claude-haiku-4-5",
+        "     POST https://api.anthropic.com/v1/messages",
+    ]
+
+
 def test_what_a_provider_cannot_be_told_stands_beside_it(folder: Path) -> None:
     asked = {"model": "big-one", "messages": [{"role": "user", "content": "Hi"}], "seed": 7, "user": "u"}
     told = explain(folder, "--body", "-", "-o", "json", body=asked)

@@ -80,12 +80,12 @@ class Up:
     def write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
 
-    def ask(self, model: str = "gpt-4o-mini") -> tuple[int, str]:
+    def ask(self, model: str = "gpt-4o-mini", key: str | None = KEY) -> tuple[int, str]:
         """Status and body of a completion."""
         body = json.dumps({"model": model, "messages": [{"role": "user", "content": "hi"}]}).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/v1/chat/completions", body, {"Authorization": f"Bearer {KEY}"}
-        )
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        url = f"http://127.0.0.1:{self.port}/v1/chat/completions"
+        request = urllib.request.Request(url, body, headers)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read().decode()

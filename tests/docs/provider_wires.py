@@ -52,6 +52,11 @@ class Pair(NamedTuple):
         return json.loads(self.path.read_text())
 
     @property
+    def is_special(self) -> bool:
+        """It answers a question of its own, such as one with a schema."""
+        return self.path.suffix == ".json" and "asked" in self.raw
+
+    @property
     def out(self) -> Any:
         """What the hub makes of it."""
         return json.loads(self.path.with_name(self.path.name.partition(".in.")[0] + ".out.json").read_text())
@@ -71,11 +76,13 @@ def make_wire(name: WireName, provider: str = LITELLM[0]) -> Wire:
 
 
 @cache
-def find_models(name: WireName) -> tuple[str, ...]:
+def find_models(name: WireName, kind: str = "chat") -> tuple[str, ...]:
     """Those that the golden pairs ask for, that of the plain text first."""
     if name == "litellm":
         return (ANY_MODEL,)
-    paths = sorted((TESTDATA / name).glob("chat-*.in.json"), key=lambda path: path.name != "chat-text.in.json")
+    paths = sorted(
+        (TESTDATA / name).glob(f"{kind}-*.in.json"), key=lambda p: (p.name != "chat-text.in.json", p)
+    )
     return tuple(dict.fromkeys(json.loads(path.read_text())["target"]["model"] for path in paths))
 
 

@@ -47,7 +47,7 @@ def test_the_samples_have_no_problems() -> None:
     validation = validate_paths([MANIFESTS / "samples"], secrets=False)
 
     assert validation.findings == ()
-    assert validation.objects == 5
+    assert validation.objects == 18
 
 
 def test_the_quickstart_has_no_problems_and_needs_nothing_else() -> None:

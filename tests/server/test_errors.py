@@ -157,13 +157,20 @@ async def test_a_spent_limit_is_429_with_the_time_to_wait(fake: FakeProvider) ->
 
 async def test_an_unknown_path_is_answered_with_those_that_are_served(fake: FakeProvider) -> None:
     async with serving(table(provider(fake.url))) as rig:
-        answer = await rig.ask(path="/v1/completions")
+        answer = await rig.ask(path="/v1/fine_tuning/jobs")
 
     pin(
         answer,
         ErrorCode.UNKNOWN_PATH,
-        "There is no POST /v1/completions here. Served: POST /v1/chat/completions, POST /v1/embeddings, "
-        "GET /v1/models, GET /v1/models/{id}.",
+        "There is no POST /v1/fine_tuning/jobs here. Served: POST /v1/chat/completions, POST /v1/responses, "
+        "POST /v1/completions, POST /v1/embeddings, POST /v1/messages, POST /v1/messages/count_tokens, "
+        "POST /v1/moderations, POST /v1/rerank, POST /v2/rerank, POST /v1/images/generations, "
+        "POST /v1/images/edits, POST /v1/images/variations, POST /v1/audio/speech, "
+        "POST /v1/audio/transcriptions, POST /v1/audio/translations, POST /v1/langchain/chat/completions, "
+        "POST /v1/langchain/embeddings, GET /v1/responses/{id}, DELETE /v1/responses/{id}, "
+        "POST /v1/responses/{id}/cancel, GET /v1/responses/{id}/input_items, POST /v1/files, "
+        "GET /v1/files/{id}, DELETE /v1/files/{id}, GET /v1/files/{id}/content, POST /v1/batches, "
+        "GET /v1/batches/{id}, POST /v1/batches/{id}/cancel, GET /v1/models, GET /v1/models/{id}.",
     )
 
 

@@ -29,7 +29,7 @@ func (c *caller) take(conn *poll.Conn) {
 
 func (c *caller) ask(intended time.Time) {
 	c.waiting, c.intended, c.status, c.closing = true, intended, 0, false
-	c.stream = stream{}
+	c.stream = stream{last: c.crew.plan.last}
 	if c.conn == nil {
 		c.redial()
 		return

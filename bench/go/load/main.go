@@ -42,6 +42,7 @@ type plan struct {
 	ramp        time.Duration
 	grace       time.Duration // for the answers that are outstanding when sending ends
 	chunks      int           // of each stream; 0: the answers are no streams
+	last        []byte        // of each stream: what says that it is whole
 }
 
 func main() {
@@ -66,6 +67,7 @@ func readPlan() (plan, error) {
 	target := flag.String("url", "", "where to POST")
 	body := flag.String("body", "", "file with the body")
 	key := flag.String("key", "", "API key")
+	last := flag.String("last", "[DONE]", "what the last event of a whole stream has, and no other")
 	flag.IntVar(&p.connections, "connections", 64, "keep-alive connections")
 	flag.IntVar(&p.requests, "requests", 0, "stop sending after so many")
 	flag.DurationVar(&p.seconds, "for", 5*time.Second, "stop sending after so long")
@@ -78,6 +80,9 @@ func readPlan() (plan, error) {
 	if *target == "" || *body == "" || p.connections < 1 {
 		return p, errors.New("-url and -body are needed, and at least one connection")
 	}
+	if *last == "" || len(*last) >= stampLength {
+		return p, errors.New("-last has to be shorter than a stamp, and is needed")
+	}
 	to, err := url.Parse(*target)
 	if err != nil {
 		return p, err
@@ -85,6 +90,7 @@ func readPlan() (plan, error) {
 	if p.address, err = net.ResolveTCPAddr("tcp4", to.Host); err != nil {
 		return p, err
 	}
+	p.last = []byte(*last)
 	content, err := os.ReadFile(*body)
 	if err != nil {
 		return p, err

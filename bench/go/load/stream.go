@@ -13,15 +13,13 @@ const (
 	stampLength = 2 + stampDigits
 )
 
-var (
-	mark = []byte("@@")
-	done = []byte("[DONE]")
-)
+var mark = []byte("@@")
 
 // stream reads the stamps of one answer, wherever a gateway has cut it into pieces.
 type stream struct {
+	last   []byte // what the last event has, and no other; not longer than a stamp
 	chunks int
-	ended  bool   // by [DONE]
+	ended  bool   // by that
 	tail   []byte // too short to hold a whole stamp, long enough for the beginning of one
 }
 
@@ -31,7 +29,7 @@ func (s *stream) scan(piece []byte, now time.Time, tally *tally) {
 		s.tail = append(s.tail, piece...)
 		text = s.tail
 	}
-	s.ended = s.ended || bytes.Contains(text, done)
+	s.ended = s.ended || bytes.Contains(text, s.last)
 	for {
 		at := bytes.Index(text, mark)
 		if at < 0 || len(text) < at+stampLength {

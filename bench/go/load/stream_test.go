@@ -10,7 +10,7 @@ const chunk = `data: {"choices":[{"delta":{"content":"@@1760000000000000000"}}]}
 func TestStampsAreCountedOnceWhereverAStreamIsCut(t *testing.T) {
 	text := chunk + chunk + "data: [DONE]\n\n"
 	for step := 1; step <= len(text); step++ {
-		var stream stream
+		stream := stream{last: []byte("[DONE]")}
 		tally := newTally()
 		for at := 0; at < len(text); at += step {
 			stream.scan([]byte(text[at:min(at+step, len(text))]), time.Unix(0, 1760000000000005000), tally)
@@ -22,12 +22,24 @@ func TestStampsAreCountedOnceWhereverAStreamIsCut(t *testing.T) {
 }
 
 func TestAStreamWithoutItsLastEventHasNotEnded(t *testing.T) {
-	var stream stream
+	stream := stream{last: []byte("[DONE]")}
 
 	stream.scan([]byte(chunk), time.Now(), newTally())
 
 	if stream.ended {
 		t.Fatal("it has ended")
+	}
+}
+
+func TestWhatEndsAStreamIsWhatTheCallerSays(t *testing.T) {
+	stream := stream{last: []byte("message_stop")}
+
+	stream.scan([]byte(chunk+"data: [DONE]\n\nevent: messa"), time.Now(), newTally())
+	early := stream.ended
+	stream.scan([]byte("ge_stop\n"), time.Now(), newTally())
+
+	if early || !stream.ended {
+		t.Fatalf("ended before its last event: %v, behind it: %v", early, stream.ended)
 	}
 }
 

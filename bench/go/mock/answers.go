@@ -1,25 +1,23 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// Everything that can be made before the first request is made here.
+// Everything that can be made before the first request is made here and in the files of the formats.
 
 const (
-	identity = `"id":"chatcmpl-B5mQ0mockmockmockmockmockmock","created":1760000000,` +
-		`"model":"gpt-4o-mini-2024-07-18","service_tier":"default","system_fingerprint":"fp_bench"`
-	chunkKind = `,"object":"chat.completion.chunk",`
-	usage     = `{"prompt_tokens":182,"completion_tokens":96,"total_tokens":278,` +
-		`"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},` +
-		`"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0}}`
 	words = "First look at the memory graph of the checkout pods beside the marker of the last deploy: a " +
 		"straight line until the limit, and a restart every eleven minutes, speak for a leak and not for " +
 		"load. Then open the panel of the garbage collector: when its pauses grow with the heap, roll back " +
 		"with the command of section four, wait for two clean intervals of the liveness probe, and keep " +
 		"one pod out of rotation for a heap dump."
+	inputTokens  = 182
+	outputTokens = 96
 )
 
 // Mark begins a stamp: the time of sending in nanoseconds of Unix time, in stampDigits digits.
@@ -28,34 +26,44 @@ const (
 	stampDigits = 19
 )
 
+// emptyStamp is what stands in an answer's chunk until its time of sending does.
+var emptyStamp = mark + strings.Repeat("0", stampDigits)
+
 var (
-	chatAnswer = whole("200 OK", `{`+identity+`,"object":"chat.completion","choices":[{"index":0,"message":`+
-		`{"role":"assistant","content":"`+words+`","refusal":null,"annotations":[]},"logprobs":null,`+
-		`"finish_reason":"stop"}],"usage":`+usage+`}`)
-	modelsAnswer = whole("200 OK", `{"object":"list",`+
-		`"data":[{"id":"gpt-4o-mini","object":"model","owned_by":"bench"}]}`)
 	unknownAnswer = whole("404 Not Found", `{"error":{"message":"the mock has no such path",`+
 		`"type":"invalid_request_error"}}`)
-
 	continueAnswer = []byte("HTTP/1.1 100 Continue\r\n\r\n")
-
-	streamHead = []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n" +
-		"Cache-Control: no-cache\r\nx-request-id: req_bench\r\nTransfer-Encoding: chunked\r\n\r\n")
-	chunkEvent  = event(`{"content":"`+mark+fmt.Sprintf("%0*d", stampDigits, 0)+`"}`, "null")
-	stampAt     = indexAfter(chunkEvent, mark)
-	lastEvent   = event(`{}`, `"stop"`)
-	usageEvent  = httpChunk(`data: {` + identity + chunkKind + `"choices":[],"usage":` + usage + "}\n\n")
-	endOfStream = append(httpChunk("data: [DONE]\n\n"), "0\r\n\r\n"...)
 )
 
-// stamped returns the bytes of one chunk; they are good until the next call.
-func stamped(now time.Time) []byte {
+// format is one provider's way to give the same answer.
+type format struct {
+	answer  []byte // whole, when no stream is asked for
+	head    []byte // of the stream
+	opening [][]byte
+	chunk   *chunk
+	closing [][]byte // the last of it ends the body
+}
+
+// chunk is the bytes of one piece of a stream, with room for a stamp in them.
+type chunk struct {
+	bytes   []byte
+	stampAt int
+	seal    func() // what depends on the stamp, such as a checksum; nil: nothing does
+}
+
+func newChunk(piece []byte) *chunk { return &chunk{bytes: piece, stampAt: indexAfter(piece, mark)} }
+
+// stamped returns the bytes with a moment in them; they are good until the next call.
+func (c *chunk) stamped(now time.Time) []byte {
 	left := now.UnixNano()
-	for at := stampAt + stampDigits - 1; at >= stampAt; at-- {
-		chunkEvent[at] = byte('0' + left%10)
+	for at := c.stampAt + stampDigits - 1; at >= c.stampAt; at-- {
+		c.bytes[at] = byte('0' + left%10)
 		left /= 10
 	}
-	return chunkEvent
+	if c.seal != nil {
+		c.seal()
+	}
+	return c.bytes
 }
 
 func whole(status, body string) []byte {
@@ -63,18 +71,21 @@ func whole(status, body string) []byte {
 		strconv.Itoa(len(body)) + "\r\nx-request-id: req_bench\r\n\r\n" + body)
 }
 
-func event(delta, finish string) []byte {
-	return httpChunk(`data: {` + identity + chunkKind + `"choices":[{"index":0,"delta":` + delta +
-		`,"logprobs":null,"finish_reason":` + finish + `}],"usage":null}` + "\n\n")
+func streamHead(contentType string) []byte {
+	return []byte("HTTP/1.1 200 OK\r\nContent-Type: " + contentType + "\r\nCache-Control: no-cache\r\n" +
+		"x-request-id: req_bench\r\nTransfer-Encoding: chunked\r\n\r\n")
 }
 
+// httpChunk is one write of a model server.
 func httpChunk(text string) []byte { return []byte(fmt.Sprintf("%x\r\n%s\r\n", len(text), text)) }
 
+// end appends what ends a chunked body to its last piece.
+func end(piece []byte) []byte { return append(piece, "0\r\n\r\n"...) }
+
 func indexAfter(in []byte, text string) int {
-	for at := 0; at+len(text) <= len(in); at++ {
-		if string(in[at:at+len(text)]) == text {
-			return at + len(text)
-		}
+	at := bytes.Index(in, []byte(text))
+	if at < 0 {
+		panic("no " + text)
 	}
-	panic("no " + text)
+	return at + len(text)
 }

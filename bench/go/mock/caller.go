@@ -18,7 +18,7 @@ type caller struct {
 	streaming bool
 	delay     time.Duration
 	due       time.Time // of the next chunk
-	usage     bool
+	format    *format
 	step      func() // sendNext, made once: a thousand streams would allocate it fifty thousand times a second
 }
 
@@ -75,21 +75,22 @@ func (c *caller) wholeBody(head int) (body []byte, length int, ok bool) {
 }
 
 func (c *caller) answer(head, body []byte) {
-	switch path := wire.Path(head); {
-	case bytes.HasSuffix(path, []byte("/chat/completions")):
-		if !isSet(body, "stream") {
-			c.conn.Write(chatAnswer)
-			return
-		}
+	path := wire.Path(head)
+	wanted, stream := find(path, body)
+	switch {
+	case wanted == nil && bytes.HasSuffix(path, models):
+		c.conn.Write(modelsAnswer) // probes
+	case wanted == nil:
+		c.conn.Write(unknownAnswer)
+	case !stream:
+		c.conn.Write(wanted.answer)
+	default:
 		script := readScript(body)
 		c.streaming, c.left, c.delay = true, script.chunks, script.delay
-		c.usage, c.due = isSet(body, "include_usage"), time.Now()
-		c.conn.Write(streamHead)
+		c.format, c.due = wanted, time.Now()
+		c.conn.Write(wanted.head)
+		c.writeAll(wanted.opening)
 		c.sendNext()
-	case bytes.HasSuffix(path, []byte("/models")):
-		c.conn.Write(modelsAnswer) // probes
-	default:
-		c.conn.Write(unknownAnswer)
 	}
 }
 
@@ -97,7 +98,7 @@ func (c *caller) answer(head, body []byte) {
 // its own, as model servers do.
 func (c *caller) sendNext() {
 	for c.left > 0 && !c.conn.Closed() {
-		c.conn.Write(stamped(time.Now()))
+		c.conn.Write(c.format.chunk.stamped(time.Now()))
 		c.left--
 		if c.delay > 0 && c.left > 0 {
 			// From when it was due, not from now: lateness must not add up.
@@ -106,13 +107,15 @@ func (c *caller) sendNext() {
 			return
 		}
 	}
-	c.conn.Write(lastEvent)
-	if c.usage {
-		c.conn.Write(usageEvent)
-	}
-	c.conn.Write(endOfStream)
+	c.writeAll(c.format.closing)
 	c.streaming = false
 	if !c.conn.Closed() && len(c.conn.In) > 0 && c.delay > 0 {
 		c.read() // a request that came meanwhile; without a delay the caller of sendNext reads on
+	}
+}
+
+func (c *caller) writeAll(pieces [][]byte) {
+	for _, piece := range pieces {
+		c.conn.Write(piece)
 	}
 }

@@ -1,5 +1,6 @@
-// Mock is a very cheap upstream that speaks OpenAI's chat completions: a JSON answer of about 1 KB with
-// usage, or a stream of events that carry the time at which they were sent.
+// Mock is a very cheap upstream: a JSON answer of about 1 KB with usage, or a stream of events that carry the
+// time at which they were sent. It speaks OpenAI's chat completions and, by the path that is asked for,
+// Anthropic's, Gemini's, Bedrock's, Cohere's and Ollama's formats: the same words in as many chunks.
 //
 // Started by bench/speed; prints {"ports": [...]} on stdout and serves until it is killed. A request says
 // what it wants in the text of its messages, since nothing else passes every gateway unchanged:

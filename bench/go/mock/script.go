@@ -45,6 +45,10 @@ func number(text []byte, name string) (int, bool) {
 }
 
 // isSet tells whether a member is true. Gateways write JSON with and without a space there.
-func isSet(body []byte, name string) bool {
-	return bytes.Contains(body, []byte(`"`+name+`":true`)) || bytes.Contains(body, []byte(`"`+name+`": true`))
+func isSet(body []byte, name string) bool { return has(body, name, "true") }
+
+func isUnset(body []byte, name string) bool { return has(body, name, "false") }
+
+func has(body []byte, name, value string) bool {
+	return bytes.Contains(body, []byte(`"`+name+`":`+value)) || bytes.Contains(body, []byte(`"`+name+`": `+value))
 }

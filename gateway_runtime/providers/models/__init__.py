@@ -1,8 +1,9 @@
-"""Models: what is known of them without asking anybody: prices, limits, what they can do, and whose they are.
+"""Models: what is known of them without asking anybody: prices, limits, what they can do.
 
     provider, model      -> facts      -> ModelFacts: mode, context window, capabilities, prices
     prices, usage        -> prices     -> picodollars
-    a model's name alone -> inference  -> the provider types that may have it
+
+Whose a model is, by its name alone, is in `contract.inference`, since the operator asks it.
 
 In: `server`, for what a manifest does not say of a model; what it says always counts before what stands
 here. `models.json` is the data, frozen by `scripts/freeze_models.py` from the table that litellm's wheel

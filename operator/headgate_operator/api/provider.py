@@ -313,6 +313,11 @@ class LLMProviderSpec(ApiModel):
     for servers that answer 400 to `stream_options`, such as older vLLM; the usage of their streams is then
     unknown. Other APIs always tell it.
     """
+    infer_models: bool = False
+    """Serves the names of its family that no ModelRoute of its namespace covers: `gpt-*` and `o1*` for type
+    openai, `claude-*` for anthropic, `gemini-*` for google, `command-*` for cohere, and so on. Callers'
+    quotas hold as ever; `headgate explain` shows what a name leads to.
+    """
     allowed_routes: AllowedRoutes = Field(default_factory=AllowedRoutes)
     """Which ModelRoutes may name this provider; those of its own namespace always may."""
 

@@ -118,8 +118,9 @@ class Fallback(ApiModel):
         Field(min_length=1, max_length=9, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = None
     """What leads here. Without it, all of these: the causes of `retry.causes`, CredentialRefused (the
-    provider takes none of our keys), Unsuitable (it has no such model, takes no request of this size, or our
-    quota there is spent), Unavailable (every endpoint's circuit is open, or no target resolves).
+    provider takes none of our keys), Unsuitable (it has no such model, takes no request of this size, cannot
+    express all of it, or our quota there is spent), Unavailable (every endpoint's circuit is open, or no
+    target resolves).
     """
 
 
@@ -186,9 +187,9 @@ class ModelRouteSpec(ApiModel):
     """
     unsupported: Literal["Refuse", "Drop"] = "Refuse"
     """What becomes of a member of the request that the chosen provider's API cannot express. Refuse: the
-    caller gets 400, which names it. Drop: the provider does not hear of it, and the answer's header
-    `x-headgate-dropped` tells so. Hints that change no answer, such as user, metadata, store and
-    safety_identifier, are always dropped.
+    provider is not asked; another target may say it, and where none can the caller gets 400, which names it.
+    Drop: the provider does not hear of it, and the answer's header `x-headgate-dropped` tells so. Hints that
+    change no answer, such as user, metadata, store and safety_identifier, are always dropped and told.
     """
     timeouts: RouteTimeouts = Field(default_factory=RouteTimeouts)
     """How long to wait."""

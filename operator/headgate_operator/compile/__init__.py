@@ -2,19 +2,22 @@
 
     providers -> routes -> quotas
 
-Three passes, each a module. Providers come first, since a route's targets resolve against them; routes and
-quotas do not know each other. Within a pass each object comes by itself to what it wants (its manifest and
-its Secrets), then the claims of all are weighed, and then each gets what is left to it. What is wrong becomes
-a finding in the object's verdict; the valid rest goes live.
+Three passes, each a module. Providers come first, since a route's targets resolve against them, and some of
+them bring routes of their own (`inferred`); routes and quotas do not know each other. Within a pass each
+object comes by itself to what it wants (its manifest and its Secrets), then the claims of all are weighed,
+and then each gets what is left to it. What is wrong becomes a finding in the object's verdict; the valid rest
+goes live.
 
 `reconcile` calls it after each change, `headgate up` and `validate` for files.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from heapq import merge
 from typing import NamedTuple
 
-from gateway_runtime.contract.table import Installation, RoutingTable
+from gateway_runtime.contract.table import Installation, Route, RoutingTable
+from headgate_operator.compile.inferred import infer_routes
 from headgate_operator.compile.last_good import LastGood
 from headgate_operator.compile.memo import Memo, keep_equal
 from headgate_operator.compile.providers import compile_providers
@@ -51,6 +54,7 @@ def compile_resources(
     same = _compare(resources, memo.resources if last_good is None else None)
     providers = memo.providers if same.providers else compile_providers(resources, memo.providers, earlier)
     routes = memo.routes if same.routes else compile_routes(resources, providers, memo.routes, earlier)
+    inferred = memo.inferred if same.providers else infer_routes(providers, memo.inferred)
     known_quotas = memo.quotas if salted else {}
     quotas = memo.quotas if same.quotas else compile_quotas(resources, known_quotas, earlier)
     verdicts = {f"LLMProvider/{identity}": entry.verdict for identity, entry in providers.items()}
@@ -61,12 +65,19 @@ def compile_resources(
         table=RoutingTable(
             installation=keep_equal(installation, None if previous is None else previous.table.installation),
             providers=tuple([e.resource for e in providers.values() if e.resource is not None]),
-            routes=tuple([e.resource for e in routes.values() if e.resource is not None]),
+            routes=_merge([e.resource for e in routes.values() if e.resource is not None], inferred),
             tenants=tuple([e.resource for e in quotas.values() if e.resource is not None]),
         ),
         verdicts=verdicts,
-        memo=Memo(providers, routes, quotas, replace(resources, secrets=dict(resources.secrets))),
+        memo=Memo(providers, routes, inferred, quotas, replace(resources, secrets=dict(resources.secrets))),
     )
+
+
+def _merge(written: list[Route], inferred: tuple[Route, ...]) -> tuple[Route, ...]:
+    """Both are sorted by id."""
+    if not inferred:
+        return tuple(written)
+    return tuple(merge(written, inferred, key=lambda route: route.id))
 
 
 class _Same(NamedTuple):

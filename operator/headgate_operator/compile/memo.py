@@ -39,6 +39,8 @@ class ProviderEntry:
     """Other namespaces whose routes may name it; None: all."""
     models: tuple[str, ...]
     """Empty: any."""
+    infers: bool
+    """It serves the names of its family that no route covers."""
 
     def admits(self, namespace: str) -> bool:
         return (
@@ -82,6 +84,8 @@ class Memo:
 
     providers: Mapping[str, ProviderEntry] = field(default_factory=dict)
     routes: Mapping[str, RouteEntry] = field(default_factory=dict)
+    inferred: tuple[Route, ...] = ()
+    """Routes that nobody wrote, sorted by id."""
     quotas: Mapping[str, QuotaEntry] = field(default_factory=dict)
     resources: Resources | None = None
     """What they were made from; None before the first compile."""

@@ -136,6 +136,7 @@ def _compile_provider(
         ),
         admitted=None if namespaces.from_ == "All" else frozenset(namespaces.names),
         models=tuple(model.name for model in (spec.models if resource is None else resource.models)),
+        infers=spec.infer_models,
     )
 
 
@@ -158,7 +159,9 @@ def _keep_last_good(
     if old is not None and old.resource is not None and old.resource.uid == meta.uid:
         resource: Provider | None = old.resource
         admitted = old.admitted
+        infers = old.infers
     else:
+        infers = False
         resource = last_good.provider(meta)
         admitted = frozenset() if resource is None else last_good.namespaces_using(resource)
     return ProviderEntry(
@@ -176,6 +179,7 @@ def _keep_last_good(
         ),
         admitted=admitted,
         models=() if resource is None else tuple(model.name for model in resource.models),
+        infers=infers,
     )
 
 

@@ -123,7 +123,10 @@ def _build_assistant(message: Message, place: int, losses: Losses) -> list[objec
     spoken = _build_content(message.content, place, losses)
     if message.refusal:
         spoken += _build_text(message.refusal, None)
-    spoken += [_build_call(call, place, index) for index, call in enumerate(message.tool_calls or ())]
+    for index, call in enumerate(message.tool_calls or ()):
+        spoken.append(_build_call(call, place, index))
+        if call.extra_content is not None:
+            losses.tell(f"messages[{place}].tool_calls[{index}].extra_content")
     blocks += _mark(spoken, message.cache_control)
     return blocks
 

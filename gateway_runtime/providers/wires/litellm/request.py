@@ -165,6 +165,7 @@ def _build_messages(to: Destination, chat: ChatRequest) -> tuple[bytes, list[str
             changed["is_error"] = False
             hints.append(f"messages[{place}].is_error")
         if any(call.extra_content is not None for call in message.tool_calls or ()):
+            hints.append(f"messages[{place}].tool_calls.extra_content")
             # Google's signatures, which nobody else can read.
             changed["tool_calls"] = [
                 msgspec.structs.replace(call, extra_content=None) for call in message.tool_calls or ()
@@ -235,6 +236,8 @@ def _compare_messages(before: list[Json], after: object, losses: Losses) -> list
             for index, part in enumerate(parts):
                 if part["type"] != "text":
                     losses.add(f"{where}.content[{index}]", "its models take text alone")
+                elif part.get("cache_control") is not None:
+                    hints.append(f"{where}.content[{index}].cache_control")
         elif len(parts) == len(there):
             for index, (part, other) in enumerate(zip(parts, there, strict=True)):
                 _compare(part, other, f"{where}.content[{index}]", losses, hints)

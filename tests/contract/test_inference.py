@@ -4,8 +4,8 @@ from typing import get_args
 
 import pytest
 
+from gateway_runtime.contract.inference import PATTERNS, infer_types, matches
 from gateway_runtime.providers.models.facts import ALIASES, load_facts
-from gateway_runtime.providers.models.inference import PATTERNS, infer_types, matches
 from headgate_operator.api.provider_types import ProviderType
 
 
