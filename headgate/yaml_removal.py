@@ -5,8 +5,8 @@ In: the text, and which documents are meant. Out: the text without them, or None
 
 A document reaches from its `---` to the next one, its comments included; what stands before the first `---`
 is the file's, and so is a block of comments at the top that a blank line parts from the first document. The
-one subtle rule: where a cut could change what the rest means (a directive needs the end mark before it, a List
-its other items), nothing is cut.
+one subtle rule: where a cut could change what the rest means (a directive needs the end mark before it, a
+List is one document), nothing is cut.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -30,6 +30,9 @@ _DISPOSITION: Final = re.compile(
 _PARAMETER: Final = re.compile(rb';[ \t]*([a-z]+\*?)=("(?:[^"\\]|\\.)*"|[^\s";]+)', re.IGNORECASE)
 
 
+_NO_OPENING: Final = "it does not begin with the boundary that its Content-Type names"
+
+
 class Field(NamedTuple):
     value: bytes
     start: int
@@ -80,6 +83,8 @@ class FormScanner:
             pass
 
     def finish(self) -> None:
+        if not self._started:
+            raise _refuse(_NO_OPENING)
         if not self.done:
             raise _refuse("it ends before its last delimiter")
 
@@ -95,7 +100,7 @@ class FormScanner:
         if len(self._pending) < len(self._delimiter) + 2:
             return False
         if not self._pending.startswith(self._delimiter):
-            raise _refuse("it does not begin with the boundary that its Content-Type names")
+            raise _refuse(_NO_OPENING)
         self._started = True
         return self._take_delimiter(0)
 

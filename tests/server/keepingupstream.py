@@ -47,7 +47,7 @@ class KeepingUpstream:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.reached.set()
         try:
-            body = await request.read()
+            body = await request.content.read()
         except (ConnectionError, asyncio.CancelledError):
             self.stopped.set()
             raise
@@ -79,7 +79,9 @@ class KeepingUpstream:
                 return web.json_response({"text": "Hello.", "usage": {"type": "duration", "seconds": 2}})
         return refuse(404, f"no {request.path}")
 
-    async def _answer_response(self, request: web.Request, heard: Heard, rest: list[str]) -> web.StreamResponse:
+    async def _answer_response(
+        self, request: web.Request, heard: Heard, rest: list[str]
+    ) -> web.StreamResponse:
         if not rest:
             asked = heard.json
             before = asked.get("previous_response_id")
@@ -103,7 +105,9 @@ class KeepingUpstream:
             items = {"object": "list", "data": [item], "first_id": "msg_in", "last_id": "msg_in"}
             return web.json_response({**items, "has_more": False})
         if request.query.get("stream") == "true":
-            return await stream_events(request, build_events(kept)[int(request.query["starting_after"]) + 1 :])
+            return await stream_events(
+                request, build_events(kept)[int(request.query["starting_after"]) + 1 :]
+            )
         return web.json_response(kept)
 
     def _answer_file(self, heard: Heard, rest: list[str]) -> web.StreamResponse:

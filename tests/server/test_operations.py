@@ -121,7 +121,13 @@ async def test_an_image_comes_and_its_tokens_are_counted() -> None:
 
 
 async def test_an_image_streams_as_it_is_painted_without_done() -> None:
-    made = {"created_at": 1, "b64_json": "aGk=", "background": "opaque", "output_format": "png", "size": "auto"}
+    made = {
+        "created_at": 1,
+        "b64_json": "aGk=",
+        "background": "opaque",
+        "output_format": "png",
+        "size": "auto",
+    }
     usage = {"input_tokens": 11, "output_tokens": 500, "total_tokens": 511, "input_tokens_details": {}}
     partial = {"type": "image_generation.partial_image", "partial_image_index": 0, **made, "quality": "low"}
     last = {"type": "image_generation.completed", **made, "quality": "low", "usage": usage}
@@ -135,7 +141,10 @@ async def test_an_image_streams_as_it_is_painted_without_done() -> None:
         events = [event async for event in images]
         metrics = (await rig.look("/metrics")).body.decode()
 
-    assert [event.type for event in events] == ["image_generation.partial_image", "image_generation.completed"]
+    assert [event.type for event in events] == [
+        "image_generation.partial_image",
+        "image_generation.completed",
+    ]
     assert 'headgate_tokens_total{kind="output",route="chat/route"} 500.0' in metrics
 
 
@@ -281,7 +290,7 @@ async def test_where_no_other_is_left_it_is_refused_by_its_name(path: str, body:
     assert answer.status == 400
     assert answer.error["headgate"] == "HG1021"
     assert answer.error["message"] == (
-        f"POST {path} cannot be said in Google's API. Ask for a model of another provider."
+        f"POST {path} cannot be said in Google Gemini's API. Ask for a model of another provider."
     )
     assert answer.headers["x-should-retry"] == "false"
 
@@ -329,7 +338,12 @@ async def test_cohere_ranks_in_the_same_shape() -> None:
             strange = await rig.ask({"model": "rerank-v3.5"} | asked, path="/v1/rerank")
 
     assert upstream.seen[0].path == "/v2/rerank"
-    assert upstream.seen[0].json == {"model": "rerank-v3.5", "query": "q", "documents": ["a", "b"], "top_n": 1}
+    assert upstream.seen[0].json == {
+        "model": "rerank-v3.5",
+        "query": "q",
+        "documents": ["a", "b"],
+        "top_n": 1,
+    }
     assert answer.json == {
         "id": f"rerank-{answer.headers['x-headgate-request-id']}",
         "model": "rerank-v3.5",
@@ -347,7 +361,9 @@ async def test_cohere_ranks_in_the_same_shape() -> None:
         ({"query": "q", "documents": [{"title": "x"}]}, "missing required field `text`"),
     ],
 )
-async def test_a_ranking_that_makes_no_sense_is_the_callers_mistake(body: dict[str, Any], message: str) -> None:
+async def test_a_ranking_that_makes_no_sense_is_the_callers_mistake(
+    body: dict[str, Any], message: str
+) -> None:
     async with native_upstream("cohere") as upstream:
         made = table(
             speaking("cohere", upstream.url), routes=[route("rerank-v3.5", targets=[build_target("cohere")])]

@@ -15,7 +15,13 @@ from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.table import Limit
 from gateway_runtime.providers.seal import open_id
 from tests.contract.tables import build_target
-from tests.server.keepingupstream import KeepingUpstream, build_events, build_response, keeping_upstream, stream_events
+from tests.server.keepingupstream import (
+    KeepingUpstream,
+    build_events,
+    build_response,
+    keeping_upstream,
+    stream_events,
+)
 from tests.server.nativeupstream import native_upstream, speaking
 from tests.server.rig import KEY, Rig, provider, route, serving, table, tenant
 
@@ -258,13 +264,21 @@ async def test_a_query_that_is_not_known_goes_nowhere() -> None:
         answer = await rig.ask(method="GET", path=f"/v1/responses/{made.id}?api-version=1")
 
     assert answer.status == 400
-    assert answer.error["message"].startswith("/v1/responses/{id} takes no query parameter `api-version` here.")
+    assert answer.error["message"].startswith(
+        "/v1/responses/{id} takes no query parameter `api-version` here."
+    )
     assert len(first.seen) == 1
 
 
 async def test_a_stream_that_begins_with_an_error_is_tried_elsewhere() -> None:
     async def fail(request: web.Request) -> web.StreamResponse:
-        error = {"type": "error", "code": "server_error", "message": "Oh.", "param": None, "sequence_number": 0}
+        error = {
+            "type": "error",
+            "code": "server_error",
+            "message": "Oh.",
+            "param": None,
+            "sequence_number": 0,
+        }
         return await stream_events(request, [error])
 
     async with two_upstreams() as (rig, first, second), client_of(rig) as client:
@@ -277,7 +291,13 @@ async def test_a_stream_that_begins_with_an_error_is_tried_elsewhere() -> None:
 
 async def test_an_error_in_the_middle_of_a_stream_raises_in_the_client() -> None:
     events = build_events(build_response("resp_a0", "gpt", None))[:5]
-    error = {"type": "error", "code": "server_error", "message": "Oh no.", "param": None, "sequence_number": 5}
+    error = {
+        "type": "error",
+        "code": "server_error",
+        "message": "Oh no.",
+        "param": None,
+        "sequence_number": 5,
+    }
 
     async def fail(request: web.Request) -> web.StreamResponse:
         return await stream_events(request, [*events, error])
@@ -309,8 +329,16 @@ async def test_a_stream_without_its_last_event_is_torn() -> None:
 
 async def test_a_failed_response_is_told_with_its_own_event() -> None:
     response = build_response("resp_a0", "gpt", None)
-    failed = {**response, "status": "failed", "error": {"code": "server_error", "message": "Oh."}, "output": []}
-    events = [build_events(response)[0], {"type": "response.failed", "response": failed, "sequence_number": 1}]
+    failed = {
+        **response,
+        "status": "failed",
+        "error": {"code": "server_error", "message": "Oh."},
+        "output": [],
+    }
+    events = [
+        build_events(response)[0],
+        {"type": "response.failed", "response": failed, "sequence_number": 1},
+    ]
 
     async def fail(request: web.Request) -> web.StreamResponse:
         return await stream_events(request, events)

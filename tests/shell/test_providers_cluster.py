@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from gateway_runtime.server.settings import ProvidersSource
-from tests.kube.access import ApiError
+from gateway_runtime.server.settings import GatewaySettings, ProvidersSource
+from tests.kube.apiproxy import ApiProxy
+from tests.kube.apirules import INTERNAL_ERROR, TOO_MANY_REQUESTS, Refusal
 from tests.kube.cluster import Cluster
 from tests.kube.commands import API_AUDIENCE
 from tests.server.rig import Answer, Rig, serving, settings
@@ -76,12 +77,17 @@ class Team:
         return self._cluster.service_account_token(self.namespace, name, API_AUDIENCE)
 
 
+def before(server: str, ca_file: str = "") -> GatewaySettings:
+    """Of a gateway before this API server."""
+    source = ProvidersSource("headgate.providers_cluster:make_cluster_providers", (server, ca_file))
+    return replace(settings(), providers_api=source)
+
+
 @pytest.fixture
 async def team(cluster: Cluster, objects: Objects, tmp_path: Path) -> AsyncIterator[Team]:
     ca_file = tmp_path / "ca.crt"
     ca_file.write_text(cluster.access.ca_pem or "")
-    source = ProvidersSource("headgate.providers_cluster:make_cluster_providers", (cluster.url, str(ca_file)))
-    async with serving(chosen=replace(settings(), providers_api=source)) as rig:
+    async with serving(chosen=before(cluster.url, str(ca_file))) as rig:
         yield Team(cluster, objects, rig)
 
 
@@ -248,17 +254,51 @@ async def test_an_api_server_that_is_away_is_told_and_comes_back(team: Team, clu
     assert back.status == 200
 
 
-async def test_a_provider_is_taken_back_when_its_secret_cannot_follow(team: Team, cluster: Cluster) -> None:
-    """A quota of the namespace counts Secrets, which a dry run does not tell."""
+@pytest.mark.parametrize("can_be_undone", [True, False])
+async def test_a_provider_is_taken_back_when_its_secret_cannot_follow(
+    team: Team, apiproxy: ApiProxy, can_be_undone: bool
+) -> None:
     token = await team.token("platform", PLATFORM)
-    await team.objects.request(
-        "POST",
-        f"/api/v1/namespaces/{team.namespace}/resourcequotas",
-        {"metadata": {"name": "no-secrets"}, "spec": {"hard": {"count/secrets": "0"}}},
+    apiproxy.on(
+        lambda r: r.resource == "secrets" and r.verb == "create" and "dryRun" not in r.query,
+        Refusal(403, "Forbidden", "exceeded quota: no-secrets"),
     )
-    refused = await team.ask(token, "POST", body=GROQ)
+    if not can_be_undone:
+        apiproxy.on(lambda r: r.verb == "delete", Refusal(403, "Forbidden", "you may not"))
 
-    assert refused.status == 403
-    assert await team.list_names("llmproviders") == []
-    with pytest.raises(ApiError):
-        await team.objects.get("LLMProvider", "groq")
+    async with serving(chosen=before(apiproxy.access.server)) as rig:
+        refused = await rig.ask(GROQ, path=PATH, key=token)
+
+    assert refused.error["message"] == (
+        "exceeded quota: no-secrets. Have yourself bound to a role that may, such as admin."
+        if can_be_undone
+        else f"LLMProvider {team.namespace}/groq was created, but not all that belongs to it, and it cannot "
+        "be deleted again: you may not. Have yourself bound to a role that may, such as admin."
+    )
+    assert await team.list_names("llmproviders") == ([] if can_be_undone else ["groq"])
+
+
+@pytest.mark.parametrize("refusal", [TOO_MANY_REQUESTS, INTERNAL_ERROR])
+async def test_a_busy_or_broken_api_server_may_be_asked_again(
+    team: Team, apiproxy: ApiProxy, refusal: Refusal
+) -> None:
+    token = await team.token("reader", READER)
+    apiproxy.on(lambda r: r.resource == "llmproviders", refusal, times=1)
+
+    async with serving(chosen=before(apiproxy.access.server)) as rig:
+        refused = await rig.ask(method="GET", path=PATH, key=token)
+        then = await rig.ask(method="GET", path=PATH, key=token)
+
+    assert (refused.status, refused.error["code"]) == (503, "providers_unavailable")
+    assert refused.error["message"] == f"The Kubernetes API refused: {refusal.message}. Try again."
+    assert then.status == 200
+
+
+async def test_an_authority_that_cannot_be_read_is_told() -> None:
+    async with serving(chosen=before("https://127.0.0.1:1", "/nowhere")) as rig:
+        refused = await rig.ask(method="GET", path=PATH, key="a-token")
+
+    assert refused.error["message"] == (
+        "The authority of the Kubernetes API cannot be read from /nowhere: No such file or directory. "
+        "Correct --kubernetes-ca of the gateway."
+    )
