@@ -48,7 +48,18 @@ _inner_decoder = msgspec.json.Decoder(_Inner | None)
 class TypedStreamReader:
     """See `wire.CallerStream`. One per streamed answer."""
 
-    __slots__ = ("_framer", "_held", "_last", "_rewrite", "_whole", "done", "events", "fault", "usage")
+    __slots__ = (
+        "_framer",
+        "_held",
+        "_largest",
+        "_last",
+        "_rewrite",
+        "_whole",
+        "done",
+        "events",
+        "fault",
+        "usage",
+    )
 
     def __init__(
         self,
@@ -60,6 +71,7 @@ class TypedStreamReader:
         it; it gives the same object back for what it leaves alone.
         """
         self._framer = Framer(largest_event_bytes)
+        self._largest = largest_event_bytes
         self._held = bytearray()
         """Comments before the first event."""
         self._last = last
@@ -141,7 +153,7 @@ class TypedStreamReader:
         opening = bytes(self._framer.peek(16)).lstrip(b"\xef\xbb\xbf\r\n")[:5]
         if not any(opening.startswith(word) or word.startswith(opening) for word in _OPENINGS):
             self.fault = Fault("malformed", "its body is not a stream of events")
-        elif len(self._held) > LARGEST_EVENT_BYTES:
+        elif len(self._held) > self._largest:
             self.fault = Fault("malformed", "its stream begins with nothing but comments")
 
 

@@ -24,8 +24,6 @@ from gateway_runtime.contract.table import Tenant
 from gateway_runtime.engine.learnt import read_wait
 from gateway_runtime.engine.limits import Refused, take_all
 from gateway_runtime.engine.retry import Outcome
-from gateway_runtime.providers.answer import read_answer
-from gateway_runtime.providers.dialect import Stamp
 from gateway_runtime.providers.operations import CHAT, EMBEDDINGS, LANGCHAIN, OPERATIONS
 from gateway_runtime.providers.request_body import RequestBody, read_body
 from gateway_runtime.providers.translation import Question, Translation
@@ -200,30 +198,18 @@ class Ride:
             return
         choice = choices[0]
         self._stop = stop = lane.stop(choice)
-        prepared = stop.prepared
-        attempt = None if prepared is None else stop.endpoint.begin(last_resort=choice.last_resort)
-        if prepared is None or attempt is None:
+        attempt = stop.endpoint.begin(last_resort=choice.last_resort)
+        if attempt is None:
             self._hand_over(None)
             return
         self._attempt = attempt
-        if stop.translator is None:
-            data = body.build(choice.model)
-        else:
-            stamp = Stamp(record.request_id, int(room.clock.unix()), choice.model)
-            question = Question(OPERATIONS[lane.path], body, {})
-            self._translation = translation = stop.translator.translate(question, stamp)
-            if translation is None:
-                attempt.end(Outcome.CANCELLED, "")
-                self._attempt = None
-                self._hand_over(None)
-                return
-            data = translation.outgoing.body
-        exchange = prepared.send_at_once(record.request_id, data, self._hear)
-        if exchange is None:
+        sent = stop.send(body, record, self._hear)
+        if sent is None:
             attempt.end(Outcome.CANCELLED, "")
             self._attempt = None
             self._hand_over(None)
             return
+        exchange, self._translation = sent
         self._exchange = exchange
         note_attempt(record, choice, lane.route)
         self._sent_s = sent_s = room.clock.now()
@@ -301,13 +287,14 @@ class Ride:
             or "content-encoding" in headers
         ):
             return False
+        stop = self._stop
         if self._translation is None:
-            usage, fault = read_answer(body)
+            usage, fault = stop.read(body)
         else:
             body, usage, fault = self._translation.read_answer(body)
         if fault is not None:
             return False
-        room, record, stop, attempt = self._front.room, self._record, self._stop, self._attempt
+        room, record, attempt = self._front.room, self._record, self._attempt
         assert attempt is not None
         now_s = room.clock.now()
         wait_s = read_wait(headers)

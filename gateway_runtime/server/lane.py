@@ -7,17 +7,19 @@ Made at the first request of their kind, thrown away with the table. What change
 circuits, what is in use) is reached through the states and never kept here.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from gateway_runtime.contract.errors import GatewayError
-from gateway_runtime.contract.table import Route, Tenant, WireName
+from gateway_runtime.contract.table import Route, Tenant
 from gateway_runtime.engine.balance import Choice, Knowledge, order_choices, order_when_ready
 from gateway_runtime.engine.learnt import LimitKey
 from gateway_runtime.providers.dialect import Stamp
 from gateway_runtime.providers.operations import OPERATIONS
+from gateway_runtime.providers.request_body import RequestBody
 from gateway_runtime.providers.translation import Question, Translation, translate
-from gateway_runtime.providers.wire import Outgoing, Target, Wire
+from gateway_runtime.providers.wire import Outgoing, Wire
+from gateway_runtime.providers.wires.bedrock.credentials import UnusableCredential
 from gateway_runtime.server.address import FIXED_HEADERS, find_target
 from gateway_runtime.server.front import Front
 from gateway_runtime.server.patience import choose_timeouts
@@ -25,7 +27,8 @@ from gateway_runtime.server.record import Record
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.state import RouteState
 from gateway_runtime.server.wires import wire_of
-from gateway_runtime.upstream.exchange import Prepared, UpstreamFailure
+from gateway_runtime.upstream.exchange import Exchange, Prepared, UpstreamAnswer, UpstreamFailure
+from gateway_runtime.upstream.request import build_fields
 from gateway_runtime.upstream.trust import settings_of
 
 
@@ -38,6 +41,7 @@ class Lane:
         "_known",
         "_plan",
         "_stops",
+        "operation",
         "own",
         "path",
         "route",
@@ -59,6 +63,7 @@ class Lane:
         self.route = route
         self.own: RouteState = front.room.state.route(route)
         self.path = path
+        self.operation = OPERATIONS[path]
 
     def order(self, model: str, record: Record) -> Sequence[Choice]:
         """Where to try it, best first. Limits that providers told of are not asked: see `Express.begin`."""
@@ -89,21 +94,32 @@ class Stop:
     """What is the same in all of them that go to one endpoint."""
 
     __slots__ = (
+        "_choice",
+        "_front",
+        "_host",
+        "_operation",
+        "_prepared",
+        "_secret",
+        "_target",
+        "_varies",
+        "_wire",
         "credential",
         "endpoint",
         "key",
         "lines",
+        "passing",
         "patience_s",
-        "prepared",
         "provider_id",
+        "read",
         "timeouts",
-        "translator",
     )
 
     def __init__(self, lane: Lane, choice: Choice, front: Front) -> None:
         provider = choice.provider
-        self.translator: Translator | None = None
-        """None: what both sides speak is the same."""
+        self._front = front
+        self._choice = choice
+        self._operation = lane.operation
+        self.read = lane.operation.read_answer
         self.provider_id = provider.id
         self.endpoint = front.room.state.endpoint(choice)
         self.credential = next(iter(provider.credentials), None)
@@ -112,54 +128,85 @@ class Stop:
         )
         self.timeouts = choose_timeouts(lane.route, provider)
         self.patience_s = min(self.timeouts.first_token_s, self.timeouts.total_s)
-        self.prepared: Prepared | None
-        """None: not on this way."""
-        try:
-            self.prepared = self._prepare(lane, choice, front)
-        except (UpstreamFailure, GatewayError):
-            self.prepared = None  # the task meets it again, and tells
         self.lines = ""
         """Of the answer's head; made with the first."""
-
-    def _prepare(self, lane: Lane, choice: Choice, front: Front) -> Prepared | None:
-        """None: something has to be fetched or signed for each request. Raises UpstreamFailure for what
-        cannot be sent.
-        """
-        provider = choice.provider
-        wire = wire_of(provider, choice.endpoint)
-        path = OPERATIONS[lane.path].find_path(wire, choice.model)
-        if front.room.desk.tokens.needs(provider):
-            return None
-        if path is None:
-            path = _PATHS.get(provider.wire)
-            if path is None:
-                return None
-            target = find_target(choice, drop=lane.route.unsupported == "Drop")
-            self.translator = Translator(wire, target, path)
-        url = choice.endpoint.url + path
-        secret = None if self.credential is None else self.credential.value
-        headers = {**FIXED_HEADERS, **wire.authorize(secret, Outgoing(path, b""), url, 0.0)}
-        return front.room.transport.prepare(url, headers, settings_of(provider))
-
-
-_PATHS: Final[Mapping[WireName, str]] = {"anthropic": "/messages", "cohere": "/chat"}
-"""Of wires that send every chat to the same path, with the same headers mostly."""
-
-
-class Translator(NamedTuple):
-    """For requests to one endpoint in other words than the caller's."""
-
-    wire: Wire
-    target: Target
-    path: str
-
-    def translate(self, question: Question, stamp: Stamp) -> Translation | None:
-        """None: it is not like the others, or cannot be said; the task meets it again."""
+        self._wire: Wire | None = None
+        """None: nothing goes there on this way."""
+        self._prepared: dict[str, Prepared] = {}
+        """By path behind the endpoint's URL: of each provider there is one or two."""
+        self.passing: Prepared | None = None
+        """None: the request is put into other words, or its head is not always the same."""
         try:
-            translation = translate(question, self.wire, self.target, stamp, ask_usage=False)
+            self._wire = wire = wire_of(provider, choice.endpoint)
         except GatewayError:
+            return  # the task meets it again, and tells
+        self._varies = provider.wire in _SIGNING or front.room.desk.tokens.needs(provider)
+        self._secret = None if self.credential is None else self.credential.value
+        self._target = find_target(choice, drop=lane.route.unsupported == "Drop")
+        path = lane.operation.find_path(wire, choice.model)
+        if path is not None and not self._varies:
+            self.passing = self._find_prepared(path)
+
+    def send(
+        self, body: RequestBody, record: Record, tell: Callable[[UpstreamAnswer | UpstreamFailure], bool]
+    ) -> tuple[Exchange, Translation | None] | None:
+        """None: nothing was sent, and a task has to see to it. The translation reads the answer; without one
+        it passes as it comes.
+        """
+        if self.passing is not None:
+            exchange = self.passing.send_at_once(record.request_id, body.build(self._choice.model), tell)
+            return None if exchange is None else (exchange, None)
+        wire = self._wire
+        if wire is None:
             return None
-        outgoing = translation.outgoing
-        if outgoing.path != self.path or outgoing.headers or outgoing.dropped:
+        unix_s = self._front.room.clock.unix()
+        stamp = Stamp(record.request_id, int(unix_s), self._choice.model)
+        question = Question(self._operation, body, _NO_HEADERS)
+        try:
+            translation = translate(question, wire, self._target, stamp, ask_usage=False)
+            outgoing = translation.outgoing
+            prepared = None if outgoing.dropped else self._find_prepared(outgoing.path)
+            fields = self._build_fields(wire, outgoing, unix_s)
+        except (GatewayError, UpstreamFailure):
+            return None  # the task meets it again, and tells
+        if prepared is None or fields is None:
             return None
-        return translation
+        exchange = prepared.send_at_once(record.request_id, outgoing.body, tell, fields)
+        return None if exchange is None else (exchange, translation)
+
+    def _find_prepared(self, path: str) -> Prepared | None:
+        """Raises UpstreamFailure for what cannot be sent."""
+        prepared = self._prepared.get(path)
+        if prepared is None and self._wire is not None:
+            url = self._choice.endpoint.url + path
+            headers = FIXED_HEADERS
+            if not self._varies:
+                headers = {**headers, **self._wire.authorize(self._secret, Outgoing(path, b""), url, 0.0)}
+            settings = settings_of(self._choice.provider)
+            prepared = self._prepared[path] = self._front.room.transport.prepare(url, headers, settings)
+        return prepared
+
+    def _build_fields(self, wire: Wire, outgoing: Outgoing, unix_s: float) -> bytes | None:
+        """The headers that are this request's own. None: its token is still to be got. Raises
+        UpstreamFailure.
+        """
+        if not self._varies:
+            return build_fields(outgoing.headers) if outgoing.headers else b""
+        secret = self._secret
+        tokens, provider = self._front.room.desk.tokens, self._choice.provider
+        if tokens.needs(provider):
+            secret = tokens.peek(provider, self.credential)
+            if secret is None:
+                return None
+        url = self._choice.endpoint.url + outgoing.path
+        try:
+            authorization = wire.authorize(secret, outgoing, url, unix_s)
+        except UnusableCredential:
+            return None
+        return build_fields({**outgoing.headers, **authorization})
+
+
+_SIGNING: Final = frozenset({"bedrock"})
+"""Wires that sign each request."""
+
+_NO_HEADERS: Final[Mapping[str, str]] = {}

@@ -196,9 +196,9 @@ class Relay:
         if answer.headers.get("content-encoding", "identity") != "identity":
             return Ended(Outcome.MALFORMED, "it is compressed, although that was declined")
         if outcome is Outcome.OK:
-            content_type = answer.headers.get("content-type", "")
-            if self._call.question.operation.passes(content_type):
-                return await self._relay_bytes(answer, content_type)
+            operation = self._call.question.operation
+            if operation.reads_type and operation.passes(answer.headers.get("content-type", "")):
+                return await self._relay_bytes(answer, answer.headers.get("content-type", ""))
             streamed = self._call.question.body.stream
             return await (self._relay_stream(answer) if streamed else self._relay_body(answer))
         if outcome is Outcome.MALFORMED:

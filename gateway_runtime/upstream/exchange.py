@@ -121,9 +121,14 @@ class Prepared(Protocol):
     """What is the same in all requests of a kind: where they go, and their headers but for one."""
 
     def send_at_once(
-        self, request_id: str, body: bytes, tell: Callable[[UpstreamAnswer | UpstreamFailure], bool]
+        self,
+        request_id: str,
+        body: bytes,
+        tell: Callable[[UpstreamAnswer | UpstreamFailure], bool],
+        fields: bytes = b"",
     ) -> Exchange | None:
-        """Sends, if a connection is at hand; None: nothing was done. request_id: as `x-request-id`.
+        """Sends, if a connection is at hand; None: nothing was done. request_id: as `x-request-id`. fields:
+        further lines of the head, from `request.build_fields`.
 
         `tell` gets the answer as soon as its head is there, whole where it came all at once, or the failure;
         it returns False when nobody wants that any more.

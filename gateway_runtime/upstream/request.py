@@ -65,14 +65,18 @@ def build_head(method: str, lines: str, headers: Mapping[str, str], body: bytes 
 def build_opening(method: str, lines: str, headers: Mapping[str, str]) -> bytes:
     """All of a head but its length. Raises UpstreamFailure for what HTTP forbids."""
     _check_method(method)
+    return f"{method}{lines}".encode() + build_fields(headers)
+
+
+def build_fields(headers: Mapping[str, str]) -> bytes:
+    """Lines of a head. Raises UpstreamFailure for what HTTP forbids."""
     for name in headers:
         _check_name(name)
     if _FORBIDDEN.search("".join(headers.values())):
         name = next(name for name, value in headers.items() if _FORBIDDEN.search(value))
         raise _unfit(f'the value of its header "{name}" has a line break or another control character')
-    fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     try:
-        return f"{method}{lines}{fields}".encode()
+        return "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode()
     except UnicodeEncodeError as error:
         raise _unfit("a header has half of a surrogate pair") from error
 

@@ -185,13 +185,17 @@ class PreparedRequest:
         self._opening = opening
 
     def send_at_once(
-        self, request_id: str, body: bytes, tell: Callable[[Answer | UpstreamFailure], bool]
+        self,
+        request_id: str,
+        body: bytes,
+        tell: Callable[[Answer | UpstreamFailure], bool],
+        fields: bytes = b"",
     ) -> Connection | None:
         """See `exchange.Prepared`. request_id: in ASCII, one of our own."""
         connection = self._pool.enter_at_once()
         if connection is None:
             return None
-        fields = (self._opening, request_id.encode(), len(body))
-        head = b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % fields
+        parts = (self._opening, fields, request_id.encode(), len(body))
+        head = b"%b%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % parts
         connection.start("POST", head, body, tell)
         return connection

@@ -39,7 +39,7 @@ spec: {type: vllm, baseUrl: "http://second/v1"}
 """
 
 
-VLLM = {"name": "vllm", "base_url": "http://vllm:8000/v1"}
+VLLM = {"name": "vllm", "base_url": "http://vllm.example:8000/v1"}
 
 
 def names(folder: Path) -> list[str]:
@@ -103,27 +103,28 @@ def test_a_posted_provider_serves_when_the_answer_comes_until_it_is_deleted(up: 
 def test_what_is_written_is_what_a_person_would_write_and_the_key_is_its_owners_alone(up: Up) -> None:
     up.start()
 
-    Providers(up).ask("POST", body={"name": "groq", "apiKey": "sk-posted", "models": ["llama"]})
+    Providers(up).ask("POST", body={**VLLM, "apiKey": "sk-posted", "models": ["llama"]})
 
-    secret = up.folder / "groq.secret.yaml"
-    assert (up.folder / "groq.yaml").read_text() == (
+    secret = up.folder / "vllm.secret.yaml"
+    assert (up.folder / "vllm.yaml").read_text() == (
         "# Made by POST /v1/providers.\n"
         "apiVersion: headgate.dev/v1alpha1\n"
         "kind: LLMProvider\n"
         "metadata:\n"
-        "  name: groq\n"
+        "  name: vllm\n"
         "spec:\n"
-        "  type: groq\n"
+        "  type: openai-compatible\n"
+        "  baseUrl: http://vllm.example:8000/v1\n"
         "  models:\n"
         "  - name: llama\n"
         "  credentials:\n"
         "  - name: main\n"
         "    secretRef:\n"
-        "      name: groq-credential\n"
+        "      name: vllm-credential\n"
     )
     assert "api-key: sk-posted" in secret.read_text()
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-    assert stat.S_IMODE((up.folder / "groq.yaml").stat().st_mode) == 0o644
+    assert stat.S_IMODE((up.folder / "vllm.yaml").stat().st_mode) == 0o644
     assert validate_paths([up.folder], secrets=True).findings == ()
 
 
@@ -159,7 +160,7 @@ def test_a_provider_that_is_there_is_never_overwritten(up: Up) -> None:
     assert (up.folder / "mine.yaml").read_text() == provider("local", up.provider_url)
 
 
-@pytest.mark.parametrize("body", [None, {"name": "x", "type": "groq", "apiKey": "sk-posted"}])
+@pytest.mark.parametrize("body", [None, {**VLLM, "name": "x"}])
 @pytest.mark.parametrize("key", [None, KEY])
 def test_a_web_page_and_a_tenants_key_are_refused_and_the_admins_key_is_not(
     up: Up, body: object, key: str | None
@@ -283,6 +284,33 @@ async def test_when_no_file_can_be_made_nothing_is_left_behind(tmp_path: Path) -
 
     assert refused.value.code is ErrorCode.PROVIDERS_UNAVAILABLE
     assert names(tmp_path) == before
+
+
+async def test_a_name_that_no_file_can_have_is_told_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    longest = "a" * 242  # with .secret.yaml it is a file's longest name
+
+    with pytest.raises(GatewayError) as refused:
+        await Live(tmp_path).providers.create_provider(HERE, {**VLLM, "name": longest + "b", "apiKey": "k"})
+
+    assert refused.value.message == (
+        "The folder of manifests cannot be written: File name too long. Make it writable for `headgate up`, "
+        "or edit the files yourself."
+    )
+    assert names(tmp_path) == []
+
+
+async def test_a_caller_sees_those_of_the_namespace_that_it_names(tmp_path: Path) -> None:
+    live = Live(tmp_path, "a")
+    live.objects += [
+        {"kind": "LLMProvider", "metadata": {"name": "b", "namespace": "team-b"}},
+        {"kind": "ModelRoute", "metadata": {"name": "c"}},
+    ]
+
+    everywhere = await live.providers.list_providers(HERE)
+    there = await live.providers.list_providers(HERE._replace(namespace="team-b"))
+
+    assert [item.id for item in everywhere] == ["default/a", "team-b/b"]
+    assert [item.id for item in there] == ["team-b/b"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from gateway_runtime.contract.table import FallbackRule, Hedge, Limit, Route, RouteTimeouts, RoutingTable
+from gateway_runtime.providers import operation
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.providers.request_body import RequestBody
 from gateway_runtime.server import express
@@ -955,7 +956,7 @@ async def test_the_end_of_the_gateway_leaves_nothing_of_requests_under_way(ways:
     [
         (PooledTransport, "prepare"),
         (Lane, "order"),
-        (express, "read_answer"),
+        (operation, "read_answer"),
         (express, "build_fixed_lines"),
         (HotConnection, "answer"),
         (RequestBody, "build"),
@@ -1005,8 +1006,7 @@ async def test_an_attempt_that_a_bug_ends_is_counted_as_on_the_ordinary_way(
     def fail(_: bytes) -> None:
         raise AttributeError("a bug")
 
-    monkeypatch.setattr("gateway_runtime.server.express.read_answer", fail)
-    monkeypatch.setattr("gateway_runtime.providers.operations.read_answer", fail)
+    monkeypatch.setattr("gateway_runtime.providers.operation.read_answer", fail)
     told = []
     for whole in (False, True):
         async with (

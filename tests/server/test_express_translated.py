@@ -14,7 +14,9 @@ from tests.server.test_express import EXPRESS, GONE_ON, ORDINARY, Ways, comparab
 from tests.server.test_express import ways as ways  # a fixture
 
 ASKED = {"model": "gpt", "messages": [{"role": "user", "content": "Hello"}]}
-WITHOUT_TASK = ("anthropic", "cohere", "azure")
+WITHOUT_TASK = ("anthropic", "cohere", "azure", "google", "bedrock", "ollama")
+SIGNED = {"authorization", "x-amz-date"}
+"""Of Bedrock: they have the time in them."""
 
 
 def encode(**more: object) -> bytes:
@@ -46,19 +48,44 @@ async def test_a_translated_answer_is_the_same_on_both_ways(ways: Ways, wire: st
     }
     came = upstream.seen[-2:]
     assert came[0].body == came[1].body
-    assert {**came[0].headers, "x-request-id": ""} == {**came[1].headers, "x-request-id": ""}
+    told_apart = {"x-request-id", *(SIGNED if wire == "bedrock" else ())}
+    assert came[0].headers.keys() == came[1].headers.keys()
+    assert {n: v for n, v in came[0].headers.items() if n not in told_apart} == {
+        n: v for n, v in came[1].headers.items() if n not in told_apart
+    }
 
 
-@pytest.mark.parametrize("wire", ["google", "bedrock", "ollama"])
-async def test_what_needs_more_for_each_request_is_served_in_a_task(ways: Ways, wire: str) -> None:
-    async with native_upstream(wire) as upstream:
-        made = table(speaking(wire, upstream.url), routes=[route(targets=[build_target(wire)])])
-        async with warm(made, ways, body=encode()) as (_, caller):
-            answer = await caller.ask(encode())
+@pytest.mark.parametrize("unsupported", ["Refuse", "Drop"])
+async def test_what_has_to_be_fetched_first_is_fetched_in_a_task(ways: Ways, unsupported: str) -> None:
+    image = {"type": "image_url", "image_url": {"url": "http://127.0.0.1:1/cat.png"}}
+    asked = encode(messages=[{"role": "user", "content": [image]}])
+    async with native_upstream("google") as upstream:
+        routed = replace(route(targets=[build_target("google")]), unsupported=unsupported)
+        async with warm(table(speaking("google", upstream.url), routes=[routed]), ways, body=encode()) as (
+            _,
+            caller,
+        ):
+            answer = await caller.ask(asked)
             taken = Ways(ways.rides, ways.tasks)
 
-    assert answer.status == 200
     assert taken == GONE_ON
+    assert answer.status == 400
+    assert "messages[0].content[0].image_url.url" in answer.error["message"]
+    assert len(upstream.seen) == 1
+
+
+async def test_each_request_to_bedrock_has_a_signature_of_its_own(ways: Ways) -> None:
+    async with native_upstream("bedrock") as upstream:
+        made = table(speaking("bedrock", upstream.url), routes=[route(targets=[build_target("bedrock")])])
+        async with warm(made, ways, body=encode()) as (_, caller):
+            await caller.ask(encode())
+            await caller.ask(encode(temperature=0.5))
+            taken = Ways(ways.rides, ways.tasks)
+
+    assert taken == Ways(rides=2, tasks=0)
+    first, second = (came.headers["authorization"] for came in upstream.seen[-2:])
+    assert first.startswith("AWS4-HMAC-SHA256 Credential=AKIDPLANTED12345678/")
+    assert first != second
 
 
 async def test_what_cannot_be_said_is_refused_as_in_a_task(ways: Ways) -> None:
