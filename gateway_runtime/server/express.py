@@ -24,7 +24,7 @@ from gateway_runtime.contract.table import Tenant
 from gateway_runtime.engine.learnt import read_wait
 from gateway_runtime.engine.limits import Refused, take_all
 from gateway_runtime.engine.retry import Outcome
-from gateway_runtime.providers.operations import CHAT, EMBEDDINGS, LANGCHAIN, OPERATIONS
+from gateway_runtime.providers.operations import CHAT, EMBEDDINGS, LANGCHAIN, MESSAGES, OPERATIONS
 from gateway_runtime.providers.request_body import RequestBody, read_body
 from gateway_runtime.providers.translation import Question, Translation
 from gateway_runtime.server.endpoint import Attempt
@@ -43,8 +43,8 @@ LARGEST_BYTES: Final = 32 * 1024
 """Of an answer. A caller's socket takes so much at once; a larger one may have to wait for it, under a
 deadline.
 """
-PATHS: Final = frozenset({CHAT.path, LANGCHAIN.path, EMBEDDINGS.path})
-"""Of requests whose answers have the headers that `lane` prepares."""
+PATHS: Final = frozenset({CHAT.path, LANGCHAIN.path, EMBEDDINGS.path, MESSAGES.path})
+"""What `head` takes: a test holds the two together."""
 _LANES_KEPT: Final = 1024
 """Model names may come from callers, where a route has a pattern."""
 

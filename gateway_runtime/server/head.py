@@ -18,9 +18,7 @@ from gateway_runtime.server.plain import MAX_HEADER_BYTES
 
 _HEAD: Final = re.compile(
     rb"POST (%b) HTTP/1\.1\r\n((?:[!#$%%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+)\r\n"
-    % b"|".join(
-        re.escape(operation.path.encode()) for operation in (CHAT, EMBEDDINGS, MESSAGES, LANGCHAIN)
-    )
+    % b"|".join(re.escape(operation.path.encode()) for operation in (CHAT, EMBEDDINGS, MESSAGES, LANGCHAIN))
 )
 """RFC 9112, 3 and 5, without white space before a colon and without folded lines."""
 
@@ -37,10 +35,13 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})(?=[ \t]*\r
 _MOST_DIGITS: Final = 15
 
 
+_DEFAULTS: Final = {"anthropic-version": "2023-06-01"}
+
+
 class Head:
     """An ordinary head. `measure` finds the same again."""
 
-    __slots__ = ("_after", "_before", "headers", "key", "length", "path")
+    __slots__ = ("_after", "_before", "headers", "is_plain", "key", "length", "path")
 
     def __init__(
         self, path: str, key: str | None, headers: Mapping[str, str], before: bytes, after: bytes
@@ -51,6 +52,8 @@ class Head:
         self.path = path
         self.key = key
         self.headers = headers
+        self.is_plain = headers == {} or headers == _DEFAULTS
+        """They say what every provider is told anyway."""
         self.length = 0
         """Of the body, in bytes; as the last `measure` found it."""
         self._before = before

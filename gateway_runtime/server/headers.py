@@ -26,6 +26,11 @@ _LIMIT_NAMES: Final = (
     "x-ratelimit-remaining-requests",
     "x-ratelimit-reset-requests",
 )
+_ANTHROPIC_LIMIT_NAMES: Final = (
+    "anthropic-ratelimit-requests-limit",
+    "anthropic-ratelimit-requests-remaining",
+    "anthropic-ratelimit-requests-reset",
+)
 _PASSED_ON_ERROR: Final = (*_PASSED, "retry-after", "retry-after-ms")
 
 
@@ -64,7 +69,13 @@ def build_fixed_lines(record: Record) -> str:
     provider, for this model, at the first attempt.
     """
     headers = build_headers(record, 0.0, JSON)
-    varying = {"x-headgate-request-id", "x-headgate-overhead-ms", *_LIMIT_NAMES}
+    varying = {
+        "x-headgate-request-id",
+        "x-headgate-overhead-ms",
+        "request-id",
+        *_LIMIT_NAMES,
+        *_ANTHROPIC_LIMIT_NAMES,
+    }
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items() if name not in varying])
 
 
@@ -73,7 +84,13 @@ def build_varying_lines(record: Record, now_s: float, passed: Mapping[str, str])
     overhead_ms = max(0.0, now_s - record.started_s - record.waited_s) * 1000
     lines = f"x-headgate-request-id: {record.request_id}\r\nx-headgate-overhead-ms: {overhead_ms:.2f}\r\n"
     standing = record.standing
-    if standing is not None:
+    if record.operation is not None and record.operation.manner == "anthropic":
+        if "request-id" not in passed:
+            lines += f"request-id: {record.request_id}\r\n"
+        if standing is not None:
+            limits = build_anthropic_limit_headers(standing, record.started_unix_s)
+            lines += "".join([f"{name}: {value}\r\n" for name, value in limits.items()])
+    elif standing is not None:
         limit, remaining, reset = _LIMIT_NAMES
         lines += (
             f"{limit}: {standing.limit}\r\n{remaining}: {standing.remaining}\r\n"
@@ -111,12 +128,14 @@ def build_limit_headers(standing: Standing) -> dict[str, str]:
 
 def build_anthropic_limit_headers(standing: Standing, unix_s: float) -> dict[str, str]:
     """https://docs.anthropic.com/en/api/rate-limits#response-headers. unix_s: now."""
-    resets = datetime.fromtimestamp(math.ceil(unix_s + standing.reset_s), UTC)
-    return {
-        "anthropic-ratelimit-requests-limit": str(standing.limit),
-        "anthropic-ratelimit-requests-remaining": str(standing.remaining),
-        "anthropic-ratelimit-requests-reset": resets.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
+    resets = _format_moment(math.ceil(unix_s + standing.reset_s))
+    values = (str(standing.limit), str(standing.remaining), resets)
+    return dict(zip(_ANTHROPIC_LIMIT_NAMES, values, strict=True))
+
+
+@lru_cache(maxsize=4096)
+def _format_moment(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def format_reset(seconds: float) -> str:

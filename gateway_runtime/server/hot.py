@@ -191,7 +191,7 @@ class HotConnection(asyncio.Protocol):
         self._rest = data[end:]
         self.begun = False
         try:
-            if self._listener.express.begin(self, head.path, head.key, body):
+            if head.is_plain and self._listener.express.begin(self, head.path, head.key, body):
                 return
         except Exception as bug:
             self._begin(head, bug)

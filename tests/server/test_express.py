@@ -22,6 +22,7 @@ from structlog.testing import capture_logs
 from gateway_runtime.contract.table import FallbackRule, Hedge, Limit, Route, RouteTimeouts, RoutingTable
 from gateway_runtime.providers import operation
 from gateway_runtime.providers.fake import FakeScript
+from gateway_runtime.providers.operations import CHAT
 from gateway_runtime.providers.request_body import RequestBody
 from gateway_runtime.server import express
 from gateway_runtime.server.express import LARGEST_BYTES, Express, Lane
@@ -101,10 +102,13 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> Ways:
 # -- callers
 
 
-def build(body: bytes = BODY, *, key: bytes = KEY.encode()) -> tuple[bytes, bytes]:
-    """Head and body."""
-    lines = b"host: x\r\nauthorization: Bearer %b\r\ncontent-length: %d\r\n\r\n" % (key, len(body))
-    return b"POST /v1/chat/completions HTTP/1.1\r\n" + lines, body
+def build(
+    body: bytes = BODY, *, key: bytes = KEY.encode(), path: str = CHAT.path, lines: bytes = b""
+) -> tuple[bytes, bytes]:
+    """Head and body. lines: further ones of the head."""
+    fields = (path.encode(), key, lines, len(body))
+    head = b"POST %b HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\r\n%bcontent-length: %d\r\n\r\n"
+    return head % fields, body
 
 
 class Caller:
@@ -115,16 +119,16 @@ class Caller:
         self.reader = reader
         self.writer = writer
 
-    async def ask(self, body: bytes = BODY, *, key: bytes = KEY.encode()) -> Answer:
-        """In one piece."""
-        self.writer.write(b"".join(build(body, key=key)))
+    async def ask(self, body: bytes = BODY, **said: Any) -> Answer:
+        """In one piece. said: as `build` takes it."""
+        self.writer.write(b"".join(build(body, **said)))
         return await self.read()
 
-    async def ask_in_pieces(self, body: bytes = BODY) -> Answer:
+    async def ask_in_pieces(self, body: bytes = BODY, **said: Any) -> Answer:
         """It begins with its head, in a task."""
         front = self._rig.gateway._front
         before = front.under_way
-        head, body = build(body)
+        head, body = build(body, **said)
         self.writer.write(head)
         await wait_until(lambda: front.under_way == before + 1)
         self.writer.write(body)

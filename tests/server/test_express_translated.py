@@ -7,10 +7,14 @@ import json
 import pytest
 from msgspec.structs import replace
 
+from gateway_runtime.contract.table import Limit
+from gateway_runtime.providers.operations import MESSAGES, OPERATIONS
+from gateway_runtime.server.express import PATHS
+from gateway_runtime.server.head import read_head
 from tests.contract.tables import build_target
 from tests.server.nativeupstream import native_upstream, speaking
-from tests.server.rig import route, table
-from tests.server.test_express import EXPRESS, GONE_ON, ORDINARY, Ways, comparable, warm
+from tests.server.rig import Answer, route, table, tenant
+from tests.server.test_express import EXPRESS, GONE_ON, ORDINARY, Ways, build, comparable, warm
 from tests.server.test_express import ways as ways  # a fixture
 
 ASKED = {"model": "gpt", "messages": [{"role": "user", "content": "Hello"}]}
@@ -142,13 +146,54 @@ async def test_a_malformed_answer_goes_on_in_a_task(ways: Ways) -> None:
     assert (told.status, told.error["code"]) == (502, "upstream_malformed")
 
 
-async def test_anthropics_callers_are_served_in_a_task(ways: Ways) -> None:
-    async with native_upstream("anthropic") as upstream:
-        made = table(speaking("anthropic", upstream.url), routes=[route(targets=[build_target("anthropic")])])
-        async with warm(made, ways, body=encode()) as (rig, _):
+@pytest.mark.parametrize("limited", [False, True])
+@pytest.mark.parametrize("wire", ["anthropic", "openai", "google"])
+async def test_anthropics_callers_get_the_same_on_both_ways(ways: Ways, wire: str, limited: bool) -> None:
+    limits = [Limit(name="minute", amount=100, window_s=60.0)] if limited else []
+    asked = encode(max_tokens=9)
+    async with native_upstream(wire) as upstream:
+        upstream.headers = {"request-id": "req_theirs"} if wire == "anthropic" else {}
+        made = table(
+            speaking(wire, upstream.url),
+            routes=[route(targets=[build_target(wire)])],
+            tenants=[tenant(limits=limits)],
+        )
+        async with warm(made, ways, body=encode()) as (_, caller):
+            ordinary = await caller.ask_in_pieces(asked, path=MESSAGES.path)
             ways.forget()
-            answer = await rig.ask({**ASKED, "max_tokens": 9}, path="/v1/messages")
+            told = await caller.ask(asked, path=MESSAGES.path)
             taken = Ways(ways.rides, ways.tasks)
 
-    assert answer.json["type"] == "message"
+    def stable(answer: Answer) -> tuple[int, dict[str, str], object]:
+        varying = {"request-id", "anthropic-ratelimit-requests-reset", "content-length"}
+        headers = {n: v for n, v in comparable(answer).headers.items() if n not in varying}
+        headers.pop("anthropic-ratelimit-requests-remaining", None)
+        return answer.status, headers, {**answer.json, "id": ""}
+
+    assert taken == EXPRESS
+    assert told.json["type"] == "message"
+    assert stable(told) == stable(ordinary)
+    assert told.headers.keys() == ordinary.headers.keys()
+    if wire == "anthropic":
+        assert told.headers["request-id"] == "req_theirs"
+    else:
+        assert told.headers["request-id"] == told.headers["x-headgate-request-id"]
+
+
+async def test_what_a_caller_asks_of_anthropic_by_headers_is_passed_on_in_a_task(ways: Ways) -> None:
+    async with native_upstream("anthropic") as upstream:
+        made = table(speaking("anthropic", upstream.url), routes=[route(targets=[build_target("anthropic")])])
+        async with warm(made, ways, body=encode()) as (_, caller):
+            asked = encode(max_tokens=9)
+            answer = await caller.ask(asked, path=MESSAGES.path, lines=b"anthropic-beta: new\r\n")
+            taken = Ways(ways.rides, ways.tasks)
+
+    assert answer.status == 200
+    assert upstream.seen[-1].headers["anthropic-beta"] == "new"
     assert taken == ORDINARY
+
+
+def test_the_express_way_takes_what_the_hot_way_in_takes() -> None:
+    served = {path for path in OPERATIONS if read_head(build(path=path)[0]) is not None}
+
+    assert served == PATHS
