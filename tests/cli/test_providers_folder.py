@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import shutil
 import stat
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -39,6 +41,7 @@ spec: {type: vllm, baseUrl: "http://second/v1"}
 """
 
 
+NOBODY = 65534
 VLLM = {"name": "vllm", "base_url": "http://vllm.example:8000/v1"}
 
 
@@ -311,11 +314,28 @@ async def test_a_caller_sees_those_of_the_namespace_that_it_names(tmp_path: Path
     assert [item.id for item in there] == ["team-b/b"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-async def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    (tmp_path / "mixed.yaml").write_text(MIXED)
-    os.chmod(tmp_path, 0o500)
-    providers = Live(tmp_path).providers
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """A folder with MIXED in it, which this process cannot write. Root may write everywhere, so root becomes
+    nobody meanwhile.
+    """
+    folder = Path(tempfile.mkdtemp())  # nobody cannot reach what pytest makes for root
+    (folder / "mixed.yaml").write_text(MIXED)
+    is_root = os.geteuid() == 0
+    folder.chmod(0o555)
+    if is_root:
+        os.seteuid(NOBODY)
+    try:
+        yield folder
+    finally:
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+async def test_a_folder_that_cannot_be_written_is_told(read_only: Path) -> None:
+    providers = Live(read_only).providers
 
     for work in (providers.create_provider(HERE, VLLM), providers.delete_provider(HERE, "first")):
         with pytest.raises(GatewayError) as refused:
