@@ -222,10 +222,14 @@ class Journey:
 
     def _may_go_on(self, ended: Ended) -> bool:
         """Whether the request may be sent again at all."""
-        upload = self._call.upload
-        if upload is not None and not upload.may_repeat:
+        if not self._has_body():
             return False
         return self._call.question.operation.may_repeat or ended.outcome not in _MAYBE_DONE
+
+    def _has_body(self) -> bool:
+        """Still, to be sent once more."""
+        upload = self._call.upload
+        return upload is None or upload.may_repeat
 
     def _serves(self, pin: Pin) -> bool:
         """Whether the route leads there for this model."""
@@ -308,7 +312,7 @@ class Journey:
 
     def _fall_back(self, tried: list[str]) -> bool:
         """Goes on with another model; False when there is none. tried: gets its name."""
-        if not self._call.question.operation.names_model:
+        if not self._call.question.operation.names_model or not self._has_body():
             return False
         cause = "Unavailable" if self._outcome is None else cause_of(self._outcome)
         if cause is None or self._deadline_s <= self._room.clock.now():

@@ -46,8 +46,7 @@ class SentBody(Protocol):
         """In bytes, as far as it is known when the request goes out."""
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
-        """All of it, from its beginning each time, no piece empty. Raises whatever keeps it from being whole.
-        """
+        """All of it, from its beginning each time. Raises whatever keeps it from being whole."""
 
 
 class UpstreamRequest(NamedTuple):

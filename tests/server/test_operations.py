@@ -1,5 +1,5 @@
-"""The endpoints beyond chat that take JSON, with OpenAI's own client: completions, moderations, images, speech,
-rankings.
+"""The endpoints beyond chat that take JSON, with OpenAI's own client: completions, moderations, images,
+speech, rankings.
 """
 
 import asyncio
@@ -173,12 +173,14 @@ async def test_a_short_sound_keeps_its_type_too(body: bytes) -> None:
 
 async def test_speech_that_breaks_off_is_never_taken_for_whole() -> None:
     head = b"HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ncontent-length: 9000\r\n\r\n"
-    async with raw_upstream(saying(head, b"x" * 100)) as upstream:
-        async with serving(table(provider(upstream.url), routes=[route(max_attempts=1)])) as rig:
-            async with client_of(rig) as client:
-                with pytest.raises(openai.APIConnectionError):
-                    await client.audio.speech.create(model="gpt", voice="alloy", input="Hello")
-            failed = (await rig.look("/metrics")).body.decode()
+    async with (
+        raw_upstream(saying(head, b"x" * 100)) as upstream,
+        serving(table(provider(upstream.url), routes=[route(max_attempts=1)])) as rig,
+        client_of(rig) as client,
+    ):
+        with pytest.raises(openai.APIConnectionError):
+            await client.audio.speech.create(model="gpt", voice="alloy", input="Hello")
+        failed = (await rig.look("/metrics")).body.decode()
 
     assert 'headgate_attempts_total{outcome="reset",provider="chat/openai"} 1.0' in failed
 
@@ -244,8 +246,8 @@ async def test_a_caller_that_does_not_read_holds_the_provider_back() -> None:
         upstream.answers["/v1/audio/speech"] = drip
         reader, writer = await asyncio.open_connection("127.0.0.1", rig.gateway.port, limit=1024)
         body = b'{"model":"gpt"}'
-        head = f"POST /v1/audio/speech HTTP/1.1\r\nhost: x\r\napi-key: {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
+        head = f"POST /v1/audio/speech HTTP/1.1\r\nhost: x\r\napi-key: {KEY}\r\ncontent-length: "
+        writer.write(head.encode() + b"%d\r\n\r\n%b" % (len(body), body))
         await reader.readuntil(b"\r\n\r\n")
         async with asyncio.timeout(20.0):
             await stuck.wait()

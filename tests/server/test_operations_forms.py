@@ -1,5 +1,5 @@
-"""Endpoints that take a form, and what is kept for batches: the file goes through as it comes, wherever in the
-form its model stands.
+"""Endpoints that take a form, and what is kept for batches: the file goes through as it comes, wherever in
+the form its model stands.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Limit, Model
+from gateway_runtime.contract.table import FallbackRule, Limit, Model
 from gateway_runtime.providers.seal import open_id
 from gateway_runtime.server.spool import MEMORY_BYTES
 from tests.contract.tables import build_target
@@ -281,6 +281,24 @@ async def test_a_gateway_without_a_disk_passes_forms_whose_model_comes_first(
     assert LARGE in upstream.seen[0].body
     assert (refused.status, refused.error["headgate"]) == (413, "HG1006")
     assert "Send `model` before the file" in refused.error["message"]
+
+
+async def test_what_could_not_be_kept_is_sent_once_and_the_first_refusal_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(request: web.Request) -> web.StreamResponse:
+        return refuse(500, "Oh.")
+
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
+    async with keeping_upstream("a") as upstream:
+        upstream.answers["/v1/audio/transcriptions"] = fail
+        falls = msgspec.structs.replace(route(), fallbacks=(FallbackRule(model="other"),))
+        made = table(provider(upstream.url), routes=[falls, route("other", name="other")])
+        async with serving(made) as rig:
+            answer = await send_form(rig, build_form(("model", b"gpt"), ("file", LARGE)))
+
+    assert (answer.status, answer.error["message"]) == (500, "Oh.")
+    assert len(upstream.seen) == 1
 
 
 async def test_a_provider_that_speaks_something_else_gets_no_form() -> None:

@@ -258,6 +258,17 @@ async def test_a_wrong_method_is_told_the_right_ones(method: str, path: str, all
     assert (answer.status, answer.headers["allow"]) == (405, allowed)
 
 
+async def test_a_list_of_items_goes_on_behind_an_item_of_the_callers() -> None:
+    async with two_upstreams() as (rig, first, _), client_of(rig) as client:
+        made = await client.responses.create(model="gpt", input="Hello")
+        items = await client.responses.input_items.list(made.id)
+        await client.responses.input_items.list(made.id, after=items.data[0].id or "")
+        with pytest.raises(openai.NotFoundError, match="Item with id 'msg_other' not found"):
+            await client.responses.input_items.list(made.id, after="msg_other")
+
+    assert first.paths[2:] == ["/v1/responses/resp_a0/input_items?after=msg_in"]
+
+
 async def test_a_query_that_is_not_known_goes_nowhere() -> None:
     async with two_upstreams() as (rig, first, _), client_of(rig) as client:
         made = await client.responses.create(model="gpt", input="Hello")
@@ -305,10 +316,9 @@ async def test_an_error_in_the_middle_of_a_stream_raises_in_the_client() -> None
     async with two_upstreams() as (rig, first, _), client_of(rig) as client:
         first.answers["/v1/responses"] = fail
         stream = await client.responses.create(model="gpt", input="Hello", stream=True)
-        seen = []
+        seen = [(await anext(stream)).type for _ in events]
         with pytest.raises(openai.APIError, match="Oh no"):
-            async for event in stream:
-                seen.append(event.type)
+            await anext(stream)
 
     assert seen[-1] == "response.output_text.delta"
 
@@ -322,9 +332,10 @@ async def test_a_stream_without_its_last_event_is_torn() -> None:
     async with two_upstreams() as (rig, first, _), client_of(rig) as client:
         first.answers["/v1/responses"] = tear
         stream = await client.responses.create(model="gpt", input="Hello", stream=True)
+        for _event in events:
+            await anext(stream)
         with pytest.raises(openai.APIError, match="broke off"):
-            async for _event in stream:
-                pass
+            await anext(stream)
 
 
 async def test_a_failed_response_is_told_with_its_own_event() -> None:

@@ -1,4 +1,6 @@
-"""Bodies that go out piece by piece: how they are framed, who waits for whom, what becomes of the connection."""
+"""Bodies that go out piece by piece: how they are framed, who waits for whom, what becomes of the
+connection.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
