@@ -27,6 +27,11 @@ FallbackCause: TypeAlias = RetryCause | Literal["CredentialRefused", "Unsuitable
 """Unavailable: no attempt was made, since every endpoint is refused or the route has no target."""
 
 
+LimitResource: TypeAlias = Literal[
+    "Requests", "InputTokens", "OutputTokens", "TotalTokens", "USD", "Concurrency"
+]
+
+
 MAX_PEM_BYTES: Final = 16 * 1024
 """Of a provider's client certificate, and of its key: they reach OpenSSL through a pipe, which takes so much
 at once everywhere. A chain of four RSA certificates has half of it.
@@ -287,8 +292,12 @@ class Route(_Frozen, frozen=True, kw_only=True, tag_field="kind", tag="Route"):
 class Limit(_Frozen, frozen=True, kw_only=True):
     name: str
     amount: int
-    """Requests per rolling window."""
+    """So much within any `window_s`: requests, tokens, or picodollars. Of Concurrency: requests at once."""
     window_s: float
+    """0 of Concurrency."""
+    resource: LimitResource = "Requests"
+    shadow: bool = False
+    """It is counted and told, and refuses nobody."""
 
 
 class Tenant(_Frozen, frozen=True, kw_only=True, tag_field="kind", tag="Tenant"):
