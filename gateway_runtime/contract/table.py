@@ -313,6 +313,8 @@ class Tenant(_Frozen, frozen=True, kw_only=True, tag_field="kind", tag="Tenant")
     models: tuple[str, ...] | None
     """Allow-list of names or patterns with one `*`; None allows every routed model, empty allows none."""
     limits: tuple[Limit, ...]
+    allow_unpriced: bool = False
+    """A model whose price is not known is served under a limit of US dollars, which then counts nothing."""
 
 
 class Installation(_Frozen, frozen=True, kw_only=True, tag_field="kind", tag="Installation"):
