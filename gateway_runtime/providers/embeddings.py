@@ -7,7 +7,7 @@ is told otherwise, and reads both.
 
 import struct
 from base64 import b64encode
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
@@ -15,8 +15,6 @@ from gateway_runtime.contract.errors import ErrorCode, GatewayError
 from gateway_runtime.providers.chat.request import refuse_member
 from gateway_runtime.providers.request_body import RequestBody
 from gateway_runtime.providers.wire import EmbeddingsAnswer, EmbeddingsRequest
-
-_NULL: Final = b"null"
 
 
 class _Body(msgspec.Struct):
@@ -38,7 +36,7 @@ def read_embeddings(body: RequestBody) -> EmbeddingsRequest:
     texts = (read.input,) if isinstance(read.input, str) else tuple(read.input)
     if not texts:
         raise GatewayError(ErrorCode.MALFORMED_BODY, "`input` is empty: send a text, or a list of texts.")
-    present = {name for name, value in body.members.items() if bytes(value) != _NULL}
+    present = body.present
     return EmbeddingsRequest(
         texts,
         read.dimensions,

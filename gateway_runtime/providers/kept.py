@@ -6,7 +6,7 @@ back. `seal` says what a seal is.
     replace_ids(body, …)    -> the same request as the provider knows it
 
 Only the members that hold ids are written anew; what stands around them passes as slices of the provider's
-bytes. 1.7 µs for a delta of a stream, which names its item.
+bytes. A delta of a stream, which names its item alone, is spliced: 1 µs instead of 3.6.
 
 The subtle rule: what a request refers to (an earlier Response, an item, a file) must have been given to this
 caller; the bare id of a provider is a stranger's. Members are found as the provider finds them: by decoding,
@@ -87,6 +87,19 @@ def seal_object(body: bytes, seal: Seal) -> bytes:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body
     return _encoder.encode({**members, **changed}) if changed else body
+
+
+def splice_item_id(event: bytes, item_id: str, seal: Seal) -> bytes | None:
+    """event: of a stream, as it came, with nothing around its members but the one that names its item. None:
+    the member is not written in one of the two usual ways.
+    """
+    text = item_id.encode("utf-8", "surrogatepass")
+    for opening in (b'"item_id":"%b', b'"item_id": "%b'):
+        # Within a text a quote has a backslash before it, so this is the member itself.
+        spliced = event.replace(opening % text + b'"', opening % seal.put(item_id).encode() + b'"', 1)
+        if spliced != event:
+            return spliced
+    return None
 
 
 def find_references(body: RequestBody) -> Iterator[Reference]:

@@ -169,8 +169,7 @@ class ResponsesOperation(OpenAIOperation):
         return read_typed_answer(body)
 
     def open_stream(self, *, hide_usage: bool, seal: Seal | None = None) -> CallerStream:
-        rewrite = None if seal is None else lambda data: seal_object(data, seal)
-        return TypedStreamReader(LAST_OF_A_RESPONSE, rewrite)
+        return TypedStreamReader(LAST_OF_A_RESPONSE, seal)
 
     def seal_answer(self, body: bytes, seal: Seal) -> bytes:
         return seal_object(body, seal)

@@ -26,6 +26,7 @@ _LONGEST_MODEL_NAME: Final = 256
 
 _EXAMPLE: Final = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}'
 _BOM: Final = b"\xef\xbb\xbf"
+_NULL: Final = msgspec.Raw(b"null")
 _TRUE: Final = msgspec.Raw(b"true")
 _ONLY_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
 
@@ -37,6 +38,11 @@ class RequestBody(msgspec.Struct, frozen=True):
     """The caller asked for the usage of a stream: its event is passed on."""
     members: dict[str, msgspec.Raw]
     """All of the top level, as the caller wrote it."""
+
+    @property
+    def present(self) -> set[str]:
+        """The names of those members that are not null."""
+        return {name for name, value in self.members.items() if value != _NULL}
 
     def build(self, upstream_model: str, *, ask_usage: bool = True) -> bytes:
         """The body for a provider that calls the model `upstream_model`. ask_usage: of a stream, also where

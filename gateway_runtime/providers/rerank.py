@@ -56,7 +56,7 @@ def read_rerank(body: RequestBody) -> RerankAsked:
     if not read.documents:
         raise GatewayError(ErrorCode.MALFORMED_BODY, "`documents` is empty: send a list of texts.")
     texts = tuple(one if isinstance(one, str) else one.text for one in read.documents)
-    present = frozenset(name for name, value in body.members.items() if bytes(value) != b"null")
+    present = frozenset(body.present)
     request = RerankRequest(read.query, texts, read.top_n)
     return RerankAsked(request, returns_documents=read.return_documents is True, present=present)
 

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway_runtime.contract.ids import EndpointId, TenantId
+from gateway_runtime.contract.secret import Secret
 from gateway_runtime.providers.cause import Cause
+from gateway_runtime.providers.seal import Seal
 from gateway_runtime.providers.typed_stream import TypedStreamReader
 from gateway_runtime.providers.usage import Usage
 
@@ -126,10 +129,38 @@ def test_a_response_that_is_none_costs_only_its_usage() -> None:
     assert (reader.done, reader.usage) == (True, None)
 
 
-def test_what_is_written_anew_keeps_its_name_and_its_lines() -> None:
-    reader = TypedStreamReader(LAST, lambda data: data.replace(b"old", b"new"))
+def test_ids_are_sealed_in_every_event_and_lines_stay_lines() -> None:
+    seal = Seal(Secret("salt"), TenantId("chat/team"), EndpointId("chat/openai/e0"))
+    put = seal.put
+    tight = b'event: x.delta\ndata: {"type":"x.delta","item_id":"i","delta":"\\"item_id\\":\\"i\\""}\n\n'
+    escaped = b'event: x.delta\ndata: {"type":"x.delta","item_id":"\\u0069"}\n\n'
+    reader = TypedStreamReader(LAST, seal)
 
-    assert reader.feed(event("x", id="old")) == event("x", id="new")
-    assert reader.feed(b'data: {"id":"old",\ndata: "n":1}\n\n') == b'data: {"id":"new",\ndata: "n":1}\n\n'
-    left = TypedStreamReader(LAST, lambda data: data)
-    assert left.feed(b"id: 7\n" + DELTA) == b"id: 7\n" + DELTA
+    assert (
+        reader.feed(b'data: {"id":"a",\ndata: "n":1}\n\n')
+        == b'data: {"id":"%b","n":1}\n\n' % put("a").encode()
+    )
+    assert reader.feed(b"id: 7\n" + DELTA) == b"id: 7\n" + DELTA
+    assert reader.feed(tight) == tight.replace(b'"item_id":"i"', b'"item_id":"%b"' % put("i").encode())
+    assert put("i").encode() in reader.feed(event("x.delta", item_id="i"))
+    assert put("i").encode() in reader.feed(escaped)
+    assert put("i").encode() in reader.feed(event("x.done", item={"id": "i"}))
+
+
+def test_a_chunk_of_named_events_is_the_same_as_its_pieces() -> None:
+    odd = [b"event: a\nevent: b\ndata: {}\n\n", b"event: a\ndata: 1\ndata: 2\n\n", b"event: a\n\n"]
+    for last in (b"", *odd):
+        at_once, in_pieces = TypedStreamReader(LAST), TypedStreamReader(LAST)
+        chunk = DELTA + DELTA + last
+        once = at_once.feed(DELTA) + at_once.feed(chunk)
+        pieces = b"".join(in_pieces.feed(bytes([byte])) for byte in DELTA + chunk)
+
+        assert once == pieces
+        assert at_once.events == in_pieces.events
+        assert at_once.fault == in_pieces.fault
+
+
+def test_what_follows_the_last_event_in_its_chunk_is_not_passed() -> None:
+    reader = TypedStreamReader(LAST)
+
+    assert reader.feed(DELTA) + reader.feed(DELTA + DONE + DELTA) == DELTA + DELTA + DONE

@@ -153,8 +153,8 @@ async def test_an_id_that_is_not_the_callers_is_not_found() -> None:
 
             for error in (fetched, referred):
                 assert error.value.body == {
-                    "message": f"Response with id '{kept_id}' not found. It was never given to this key, or its "
-                    "provider is gone.",
+                    "message": f"Response with id '{kept_id}' not found. It was never given to this key, "
+                    "or its provider is gone.",
                     "type": "invalid_request_error",
                     "code": "not_found",
                     "param": None,
@@ -186,7 +186,8 @@ async def test_nothing_is_referred_to_by_a_providers_bare_id(more: dict[str, Any
 
 
 async def test_the_name_of_a_member_hides_nothing_by_its_escapes() -> None:
-    body = rb'{"model":"gpt","input":[{"role":"user","content":[{"type":"input_file","\u0066ile_id":"file-1"}]}]}'
+    part = rb'{"type":"input_file","\u0066ile_id":"file-1"}'
+    body = b'{"model":"gpt","input":[{"role":"user","content":[%b]}]}' % part
     async with two_upstreams() as (rig, first, _):
         answer = await rig.ask(data=body, path="/v1/responses")
 
@@ -236,12 +237,12 @@ async def test_a_tenant_without_a_route_there_finds_nothing_any_more() -> None:
 
 
 async def test_a_request_about_what_is_kept_counts_for_the_limits() -> None:
-    async with two_upstreams(limits=[Limit(name="rpm", amount=2, window_s=60.0)]) as (rig, _, __):
-        async with client_of(rig) as client:
-            made = await client.responses.create(model="gpt", input="Hello")
-            raw = await client.responses.with_raw_response.retrieve(made.id)
-            with pytest.raises(openai.RateLimitError):
-                await client.responses.retrieve(made.id)
+    limits = [Limit(name="rpm", amount=2, window_s=60.0)]
+    async with two_upstreams(limits=limits) as (rig, _, __), client_of(rig) as client:
+        made = await client.responses.create(model="gpt", input="Hello")
+        raw = await client.responses.with_raw_response.retrieve(made.id)
+        with pytest.raises(openai.RateLimitError):
+            await client.responses.retrieve(made.id)
 
     assert raw.headers["x-ratelimit-remaining-requests"] == "0"
     assert raw.headers["x-headgate-route"] == "chat/route"

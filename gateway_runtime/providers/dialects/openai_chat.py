@@ -22,7 +22,6 @@ from gateway_runtime.providers.request_body import RequestBody
 from gateway_runtime.providers.usage import Usage
 
 _DONE: Final = b"data: [DONE]\n\n"
-_NULL: Final = b"null"
 
 _encoder = msgspec.json.Encoder()
 
@@ -31,10 +30,7 @@ class OpenAIChat:
     name = "OpenAI chat completions"
 
     def read_chat(self, body: RequestBody) -> Asked:
-        return Asked(
-            read_chat(body.build(body.model, ask_usage=False)),
-            {name for name, value in body.members.items() if bytes(value) != _NULL},
-        )
+        return Asked(read_chat(body.build(body.model, ask_usage=False)), body.present)
 
     def build_answer(self, answer: ChatAnswer, asked: Asked, stamp: Stamp) -> bytes:
         built: dict[str, object] = {
