@@ -10,12 +10,13 @@ limits have used. In: paths and a request. Out: an Explanation, as text or JSON.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 
 from gateway_runtime.contract.errors import GatewayError
-from gateway_runtime.contract.table import Route, Tenant
+from gateway_runtime.contract.table import Limit, Route, Tenant
 from gateway_runtime.engine.lookup import LiveTable, build_live_table
 from gateway_runtime.engine.plan import Choice, Plan
 from gateway_runtime.providers.dialect import Stamp
@@ -100,9 +101,7 @@ def explain(
         unsupported=route.unsupported,
         steps=steps,
         fallbacks=tuple(_list_fallbacks(live, tenant, route)),
-        limits=tuple(
-            f"{limit.name}: {limit.amount} requests in any {limit.window_s:g} s" for limit in tenant.limits
-        ),
+        limits=tuple(_describe_limit(limit) for limit in tenant.limits),
         problems=problems,
     )
 
@@ -203,6 +202,20 @@ def _describe(choice: Choice, priority: int, share: float | None, route: Route, 
     except GatewayError as error:
         return replace(step, refused=error.message)
     return replace(step, url=choice.endpoint.url + made.outgoing.path, dropped=made.outgoing.dropped)
+
+
+def _describe_limit(limit: Limit) -> str:
+    amount = limit.amount
+    words = {
+        "Requests": f"{amount} requests",
+        "InputTokens": f"{amount} input tokens",
+        "OutputTokens": f"{amount} output tokens",
+        "TotalTokens": f"{amount} tokens",
+        "USD": f"{Decimal(amount).scaleb(-12).normalize():f} US dollars",
+        "Concurrency": f"{amount} requests at once",
+    }
+    window = f" in any {limit.window_s:g} s" if limit.window_s else ""
+    return f"{limit.name}: {words[limit.resource]}{window}{', refuses nobody' if limit.shadow else ''}"
 
 
 def _list_fallbacks(live: LiveTable, tenant: Tenant, route: Route) -> list[str]:

@@ -1,7 +1,9 @@
 """An answer on its way from a provider to the caller: read, judged, and passed on when it is good.
 
 `attempt` makes a Relay for each request that it sends. Nothing goes out before it is known that something
-good comes in: a whole JSON answer is read first, a stream begins with its first good event.
+good comes in: a whole JSON answer is read first, a stream begins with its first good event. A sound or a file
+is not read at all. The three ways stand together, and make this long, because they share the waiting and the
+bookkeeping.
 
 The one subtle rule: a stream is passed on up to its last whole event. When it breaks off, the caller has no
 torn event, only the error event after it, and no clean end of the connection.
@@ -9,8 +11,8 @@ torn event, only the error event after it, and no clean end of the connection.
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from gateway_runtime.contract.errors import ErrorCode
@@ -33,12 +35,13 @@ from gateway_runtime.server.headers import (
     select_passed,
 )
 from gateway_runtime.server.metrics import Metrics
+from gateway_runtime.server.paced import PacedBody
 from gateway_runtime.server.patience import Patience, Timekeeper
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import interrupt_stream
 from gateway_runtime.server.reply import Reply
 from gateway_runtime.server.upload import Upload
-from gateway_runtime.upstream.exchange import DiedIdle, SentBody, Transport, UpstreamAnswer, UpstreamFailure
+from gateway_runtime.upstream.exchange import DiedIdle, Transport, UpstreamAnswer, UpstreamFailure
 from gateway_runtime.upstream.trust import settings_of
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -173,7 +176,7 @@ class Relay:
             self._begin_to_wait(call.clock.now())
         tls = settings_of(self._choice.provider)
         if request.body is not None and not isinstance(request.body, bytes):
-            request = request._replace(body=_PacedBody(request.body, self, self._patience))
+            request = request._replace(body=PacedBody(request.body, self, self._patience))
         answer = await call.transport.send(request, self._patience.expect_first_byte, tls, again=again)
         return await self._judge(answer)
 
@@ -456,28 +459,3 @@ class Relay:
 
     def _note_first_byte(self) -> None:
         self._state.note_first_byte(self._call.clock.now() - self._sent_s)
-
-
-class _PacedBody:
-    """A caller's body, whose pauses are not the provider's: see `exchange.SentBody`."""
-
-    def __init__(self, body: SentBody, relay: Relay, patience: Patience) -> None:
-        self._body = body
-        self._relay = relay
-        self._patience = patience
-
-    @property
-    def length(self) -> int | None:
-        return self._body.length
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        async with aclosing(self._body.chunks()) as pieces:
-            while True:
-                self._patience.rest()
-                self._relay.waits_for_caller = True
-                piece = await anext(pieces, None)
-                self._relay.waits_for_caller = False
-                self._patience.expect_first_byte()
-                if piece is None:
-                    return
-                yield piece

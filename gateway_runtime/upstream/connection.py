@@ -1,7 +1,8 @@
 """One connection to a provider: a request out, an answer in, the next request.
 
 `pool` keeps it between requests; `transport` calls `exchange`, or `start` where no task is to wait. No task
-runs here: the event loop calls, and the head of the answer, or the failure, is told to one function.
+runs here but for a body that comes in pieces: the event loop calls, and the head of the answer, or the
+failure, is told to one function. It is long because all that can happen to a socket changes one state.
 
     state      what comes        what follows
     FRESH      start             BUSY

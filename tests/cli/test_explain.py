@@ -83,6 +83,30 @@ def test_a_request_that_is_served(folder: Path) -> None:
     assert "sk-planted-key" not in told.output
 
 
+def test_each_limit_is_told_in_the_unit_that_it_counts(folder: Path) -> None:
+    limits = """\
+  requestsPerMinute: 600
+  limits:
+    - {name: input, resource: InputTokens, amount: 5000, window: 1m}
+    - {name: output, resource: OutputTokens, amount: 1000, window: 1m, mode: Shadow}
+    - {name: both, resource: TotalTokens, amount: 100000, window: 1h}
+    - {name: money, resource: USD, amount: "100.50", window: 1h}
+    - {name: at-once, resource: Concurrency, amount: 8}
+"""
+    text = MANIFESTS.replace("  limits: [{name: per-minute, amount: 100, window: 1m}]\n", limits)
+    (folder / "all.yaml").write_text(text)
+    told = explain(folder, "--model", "large")
+
+    assert [line for line in told.output.splitlines() if line.startswith("  limit ")] == [
+        "  limit requests-per-minute: 600 requests in any 60 s",
+        "  limit input: 5000 input tokens in any 60 s",
+        "  limit output: 1000 output tokens in any 60 s, refuses nobody",
+        "  limit both: 100000 tokens in any 3600 s",
+        "  limit money: 100.5 US dollars in any 3600 s",
+        "  limit at-once: 8 requests at once",
+    ]
+
+
 def test_a_name_that_no_route_covers_goes_where_its_family_is(folder: Path) -> None:
     text = MANIFESTS.replace("  type: anthropic\n", "  type: anthropic\n  inferModels: true\n")
     text = text.replace("  models: [{name: large, upstreamName: claude-sonnet-4-5}]\n", "")

@@ -128,6 +128,15 @@ Usd = Annotated[str, StringConstraints(max_length=13, pattern=USD)]
 Kubernetes API conventions advise against them.
 """
 
+MAX_COUNT: Final = 10**15
+"""More than the world's models write in a day, and JSON keeps every whole number below nine times this."""
+
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT, json_schema_extra={"format": "int64"})]
+"""So many requests or tokens; never none."""
+
+Amount = Count | Usd
+"""A Count, or US dollars in quotes. In a CRD the one union that Kubernetes knows, int-or-string."""
+
 AzureApiVersion = Annotated[str, StringConstraints(max_length=18, pattern=AZURE_API_VERSION)]
 """A version of Azure OpenAI's API, which is a date."""
 

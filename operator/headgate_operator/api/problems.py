@@ -22,6 +22,9 @@ _LONGEST_SHOWN: Final = 20
 """Longer text is not repeated: it may be an API key in the wrong place, and none is as short as this."""
 
 
+_INT_OR_STRING: Final = "x-kubernetes-int-or-string"
+
+
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
     path: str
@@ -35,10 +38,13 @@ class FieldProblem:
 
 def teach_errors(error: ValidationError, kind: str) -> Iterator[FieldProblem]:
     """In the order of the model's fields."""
-    schema = _spec_schema(kind)
+    yield from dict.fromkeys(_teach_each(error, _spec_schema(kind)))  # both branches of a union say the same
+
+
+def _teach_each(error: ValidationError, spec: Schema) -> Iterator[FieldProblem]:
     for item in error.errors(include_url=False):
-        location = item["loc"]
-        message = _teach(item["type"], item["input"], item.get("ctx", {}), _schema_at(schema, location))
+        location, schema = _find_field(spec, item["loc"])
+        message = _teach(item["type"], item["input"], item.get("ctx", {}), schema)
         if message:
             yield FieldProblem(field_path(location), message)
 
@@ -71,15 +77,20 @@ def _spec_schema(kind: str) -> Schema:
     return build_structure(KINDS[kind].spec, f"{kind}.spec")
 
 
-def _schema_at(schema: Schema, location: Sequence[str | int]) -> Schema:
-    for step in location:
+def _find_field(schema: Schema, location: Sequence[str | int]) -> tuple[Sequence[str | int], Schema]:
+    """Without the step that pydantic adds for the branch of a union."""
+    for i, step in enumerate(location):
+        if _INT_OR_STRING in schema:
+            return location[:i], schema
         schema = schema["items"] if isinstance(step, int) else schema["properties"][step]
-    return schema
+    return location, schema
 
 
 def _teach(error_type: str, given: Any, context: Mapping[str, Any], schema: Schema) -> str:
     """Empty for an error that only follows from another one."""
     expected = _expected(schema)
+    if _INT_OR_STRING in schema and error_type != "missing":
+        return f"must be {expected}{_not(given)}" if isinstance(given, str) else _wrong_type(given, schema)
     match error_type:
         case "missing":
             return f"is required: write {expected}"
@@ -114,7 +125,7 @@ def _wrong_type(given: Any, schema: Schema) -> str:
         unquoted = {"integer": given.lstrip("-").isdigit(), "boolean": given in ("true", "false")}
         remedy = ": remove the quotes" if unquoted.get(schema["type"]) else ""
         return f"{wanted}, not text{remedy}"
-    if schema["type"] == "string" and isinstance(given, bool | int | float):
+    if schema.get("type") == "string" and isinstance(given, bool | int | float):
         remedy = ": put it in quotes" if _fits(str(given), schema) else ""
         return f"{wanted}, not a {'truth value' if isinstance(given, bool) else 'number'}{remedy}"
     if isinstance(given, bool | int | float):
@@ -134,9 +145,11 @@ def _expected(schema: Schema) -> str:
     if "enum" in schema:
         values = schema["enum"]
         return f"one of {', '.join(values)}" if len(values) > 1 else str(values[0])
+    if _INT_OR_STRING in schema:
+        return f"{_whole_number(schema)}, or {FORMS[schema['pattern']].words}"
     match schema["type"]:
         case "integer":
-            return f"a whole number from {schema['minimum']} to {schema['maximum']}"
+            return _whole_number(schema)
         case "boolean":
             return "true or false"
         case "array":
@@ -151,6 +164,10 @@ def _expected(schema: Schema) -> str:
         return FORMS[schema["pattern"]].words
     rules = schema["x-kubernetes-validations"]
     return str(rules[0]["message"]).removeprefix("must be ")
+
+
+def _whole_number(schema: Schema) -> str:
+    return f"a whole number from {schema['minimum']} to {schema['maximum']}"
 
 
 def _not(given: str | float) -> str:

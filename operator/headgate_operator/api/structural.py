@@ -6,7 +6,7 @@ that nobody has thought about is an `UntranslatableModel` with its path, since t
 refuse the CRD.
 
 References are inlined, `X | None` is a plain field that may be absent (null means absent on both sides),
-rules become CEL, docstrings become descriptions.
+`int | str` is Kubernetes' int-or-string, rules become CEL, docstrings become descriptions.
 
 The subtle rule is about defaults. They are put into the stored object, as the Kubernetes API conventions ask:
 `kubectl get -o yaml` then shows what is in force, another default in a later version leaves existing objects
@@ -119,7 +119,7 @@ class _Translator:
         schema: Schema = {"description": f"{description} {value.pop('description', '')}".strip(), **value}
         if in_list or info.is_required():
             return schema
-        if schema["type"] == "object":
+        if schema.get("type") == "object":
             # Without it nothing inside gets its default when the user leaves the object out. It is spelled
             # out because the API server puts it to the rules as it stands, and refuses the CRD for `{}`.
             defaults = _defaults_inside(schema)
@@ -133,6 +133,9 @@ class _Translator:
         rest = dict(node)
         if "anyOf" in rest:
             branches = [branch for branch in rest.pop("anyOf") if branch != {"type": "null"}]
+            if sorted(str(branch.get("type")) for branch in branches) == ["integer", "string"]:
+                _refuse_rest(rest, path)
+                return _translate_number_or_text(branches, path)
             if len(branches) != 1:
                 raise UntranslatableModel(
                     path, "a union is not structural: write one optional field per branch and a `type`"
@@ -206,6 +209,21 @@ def _translate_integer(rest: Schema, path: str) -> Schema:
     if rest.pop("format", "int64") != "int64":
         raise UntranslatableModel(path, "a whole number has format int64")
     return {"format": "int64"} | _take(rest, "minimum", "maximum")
+
+
+def _translate_number_or_text(branches: list[Schema], path: str) -> Schema:
+    """Each keyword binds values of its own type alone, so all of them stand side by side. Rules of the owner
+    ask `type(self.field) == string`.
+    """
+    number, text = (dict(branch) for branch in sorted(branches, key=lambda branch: str(branch["type"])))
+    del number["type"], text["type"]
+    bounds, form = _translate_integer(number, path), _translate_string(text, path)
+    del bounds["format"]  # it would be said of the text as well
+    if form.keys() != {"maxLength", "pattern"}:
+        raise UntranslatableModel(path, "text beside a number needs a max_length and a readable pattern")
+    _refuse_rest(number | text, path)
+    either = [{"type": "integer"}, {"type": "string"}]
+    return {"x-kubernetes-int-or-string": True, "anyOf": either} | bounds | form
 
 
 def _check_pattern(pattern: str, path: str) -> None:

@@ -14,8 +14,7 @@ from msgspec import structs
 
 from gateway_runtime.contract.ids import KeyHash, TenantId
 from gateway_runtime.contract.keys import hash_stored_key
-from gateway_runtime.contract.table import Limit, Tenant
-from headgate_operator.api.fields import parse_duration
+from gateway_runtime.contract.table import Tenant
 from headgate_operator.api.manifest import BrokenManifest, Meta, QuotaManifest
 from headgate_operator.compile.api_keys import (
     SecretsRead,
@@ -33,6 +32,7 @@ from headgate_operator.compile.findings import (
     malformed_secret,
 )
 from headgate_operator.compile.last_good import LastGood
+from headgate_operator.compile.limits import build_limits
 from headgate_operator.compile.memo import QuotaEntry, SubjectClaims, keep_equal
 from headgate_operator.compile.resources import Resources, index_by_id
 from headgate_operator.compile.verdict import Verdict, judge_serving
@@ -203,8 +203,6 @@ def _build_tenant(manifest: QuotaManifest, claims: SubjectClaims) -> Tenant:
         keys=tuple(KeyHash(key) for key in sorted(claimed - {_ANONYMOUS})),
         anonymous=_ANONYMOUS in claimed,
         models=None if spec.models is None else tuple(sorted(set(spec.models))),
-        limits=tuple(
-            Limit(name=limit.name, amount=limit.amount, window_s=parse_duration(limit.window))
-            for limit in spec.limits
-        ),
+        limits=build_limits(spec),
+        allow_unpriced=spec.on_unpriced == "Allow",
     )
