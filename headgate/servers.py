@@ -143,6 +143,17 @@ def operator(
 )
 @click.option("--max-body-bytes", default=10 * 1024 * 1024, show_default=True, help="Larger bodies get 413.")
 @click.option(
+    "--max-upload-bytes",
+    default=100 * 1024 * 1024,
+    show_default=True,
+    help="The same for forms (audio, images, files), which pass through TMPDIR.",
+)
+@click.option(
+    "--allow-private-media",
+    is_flag=True,
+    help="Images and files that callers name by URL may be fetched from private addresses, too.",
+)
+@click.option(
     "--max-requests",
     type=click.IntRange(min=1),
     default=10_000,
@@ -191,6 +202,8 @@ def gateway(
     unready: float,
     drain: float,
     max_body_bytes: int,
+    max_upload_bytes: int,
+    allow_private_media: bool,
     max_requests: int,
     max_streams: int,
     access_log: bool,
@@ -251,6 +264,8 @@ def gateway(
         unready_s=unready,
         drain_s=drain,
         max_body_bytes=max_body_bytes,
+        max_upload_bytes=max_upload_bytes,
+        allow_private_media=allow_private_media,
         max_requests=max_requests,
         max_streams=max_streams,
         access_log=access_log,
