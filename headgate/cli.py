@@ -8,6 +8,7 @@ Data goes to stdout, progress to stderr.
 import asyncio
 import json
 import os
+import time
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +20,7 @@ EXIT_PROBLEMS = 1
 EXIT_COULD_NOT_LOOK = 3
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_FILE = click.Path(dir_okay=False, path_type=Path)
 _PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 
 
@@ -28,7 +30,7 @@ def main() -> None:
     """Headgate: an LLM gateway, with Kubernetes resources or a folder of the same YAML.
 
     \b
-    On a laptop     headgate up, or headgate up DIR, then headgate status
+    On a laptop     headgate up, or headgate up DIR, then headgate status, headgate usage
     Before a push   headgate validate DIR, headgate explain DIR --model NAME
     In a cluster    headgate operator, headgate gateway (see manifests/)
     """
@@ -42,6 +44,12 @@ def main() -> None:
 @click.option("--drain", default=30.0, show_default=True, help="Seconds that running requests get at Ctrl-C.")
 @click.option("--access-log", is_flag=True, help="One line a request on stderr.")
 @click.option(
+    "--ledger",
+    type=_FILE,
+    help="Where a row is kept for each request. Default: headgate/usage.db in ~/.local/state.",
+)
+@click.option("--no-ledger", is_flag=True, help="Keep none.")
+@click.option(
     "--print", "show", is_flag=True, help="Without a folder: print the YAML that would be served, and end."
 )
 def up(
@@ -51,6 +59,8 @@ def up(
     host: str,
     drain: float,
     access_log: bool,
+    ledger: Path | None,
+    no_ledger: bool,
     show: bool,
 ) -> None:
     """Run a gateway over folders (or files) of manifests, without a cluster.
@@ -68,16 +78,26 @@ def up(
 
     \b
     headgate up examples/quickstart
+    headgate up --no-ledger examples/quickstart
     OPENAI_API_KEY=sk-... headgate up
     headgate up --print > my-folder/headgate.yaml
     headgate status
     """
     from headgate.folderless import WrongVariable, build_manifests, is_loopback
     from headgate.up import UpSettings, run_folderless, run_up
+    from headgate.usage import find_default_ledger
 
+    if ledger is not None and no_ledger:
+        raise click.UsageError("--ledger and --no-ledger are opposites: give one of them")
     environment = dict(os.environ)
     settings = UpSettings(
-        paths=paths, host=host, port=port, admin_port=admin_port, drain_s=drain, access_log=access_log
+        paths=paths,
+        host=host,
+        port=port,
+        admin_port=admin_port,
+        drain_s=drain,
+        access_log=access_log,
+        ledger=None if no_ledger else ledger or find_default_ledger(environment, Path.home()),
     )
     if paths:
         if show:
@@ -196,6 +216,49 @@ def status(url: str, output: str) -> None:
     click.echo(show_objects(objects, output))
     ready = '.status.conditions[?(@.type=="Ready")].status'
     raise SystemExit(0 if all(find_path(item, ready) == "True" for item in objects) else EXIT_PROBLEMS)
+
+
+@main.command()
+@click.option("--ledger", type=_FILE, help="Default: where `headgate up` keeps it.")
+@click.option(
+    "--by", multiple=True, help="Names with commas between: tenant, user, key, route, provider, model, …"
+)
+@click.option("--since", help="12h, 30d, 4w ago, a day (2026-11-01) or a moment. Default: 30d.")
+@click.option("--until", help="The same; what ended then is out already. Default: now.")
+@click.option("--tenant", help="namespace/name of one TenantQuota. Default: all.")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+)
+def usage(
+    ledger: Path | None,
+    by: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    tenant: str | None,
+    output: str,
+) -> None:
+    """Add up requests, tokens and cost, as the ledger has them.
+
+    Sums are exact, in US dollars. Beside them stands what they leave out: requests whose price is not known,
+    and those of which no provider told what they used. Sums may be by tenant, user, key, route, provider,
+    model, upstream-model, operation and day (in UTC). Exit code 3 when there is no ledger to read.
+
+    \b
+    headgate usage --by tenant,model
+    headgate usage --by day --since 2026-11-01 --tenant team-a/quota -o csv
+    """
+    from gateway_runtime.ledger.query import WrongQuery, build_query
+    from headgate.usage import Unreadable, find_default_ledger, show_usage
+
+    try:
+        query = build_query(by, since, until, tenant, time.time())
+    except WrongQuery as error:
+        raise click.UsageError(str(error)) from error
+    try:
+        click.echo(show_usage(ledger or find_default_ledger(os.environ, Path.home()), query, output))
+    except Unreadable as error:
+        click.echo(f"headgate usage: {error}", err=True)
+        raise SystemExit(EXIT_COULD_NOT_LOOK) from None
 
 
 for _command in (operator, gateway, fake_provider):

@@ -133,6 +133,18 @@ def operator(
 @click.option(
     "--state-dir", type=_PATH, help="Where the last good table is kept, to start from without an operator."
 )
+@click.option(
+    "--ledger",
+    type=_PATH,
+    help="SQLite file with a row for each request, for `headgate usage` and GET /v1/usage. Default: none.",
+)
+@click.option(
+    "--ledger-days",
+    type=click.IntRange(min=1),
+    default=400,
+    show_default=True,
+    help="Older rows are deleted.",
+)
 @click.option("--bootstrap-dir", type=_PATH, help="Where the bootstrap Secrets are mounted.")
 @click.option("--name", help="How the operator calls this gateway. Default: POD_NAME, else the host's name.")
 @click.option(
@@ -197,6 +209,8 @@ def gateway(
     operator_ca: Path | None,
     token_file: Path | None,
     state_dir: Path | None,
+    ledger: Path | None,
+    ledger_days: int,
     bootstrap_dir: Path | None,
     name: str | None,
     unready: float,
@@ -260,6 +274,8 @@ def gateway(
         operator_ca_file=operator_ca,
         token_file=token_file,
         state_dir=state_dir,
+        ledger=ledger,
+        ledger_days=ledger_days,
         bootstrap_dir=bootstrap_dir,
         unready_s=unready,
         drain_s=drain,

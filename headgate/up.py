@@ -46,6 +46,7 @@ class UpSettings:
     admin_port: int = 8081
     drain_s: float = 30.0
     access_log: bool = False
+    ledger: Path | None = None
 
 
 async def run_up(
@@ -133,6 +134,7 @@ class _Up:
                 admin_port=settings.admin_port,
                 drain_s=settings.drain_s,
                 access_log=settings.access_log,
+                ledger=settings.ledger,
             ),
             admin_routes=(web.get("/status", self._show_status),),
             providers_api=FolderProviders(

@@ -50,6 +50,9 @@ class ErrorCode(Enum):
     INVALID_PROVIDER = _Facts("HG1027", 422, "invalid_request_error", "invalid_provider", False)
     MISSING_NAMESPACE = _Facts("HG1028", 400, "invalid_request_error", "missing_namespace", False)
     PROVIDERS_UNAVAILABLE = _Facts("HG1029", 503, "api_error", "providers_unavailable", True)
+    LEDGER_UNAVAILABLE = _Facts("HG1030", 503, "api_error", "ledger_unavailable", True)
+    OVER_LIMIT = _Facts("HG1030", 400, "invalid_request_error", "request_over_limit", False)
+    UNPRICED = _Facts("HG1031", 400, "invalid_request_error", "unpriced_model", False)
 
     @property
     def id(self) -> str:

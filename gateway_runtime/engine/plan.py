@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from gateway_runtime.contract.ids import ProviderId
-from gateway_runtime.contract.table import Endpoint, Model, Provider, Target
+from gateway_runtime.contract.table import Endpoint, Model, Price, Provider, Target
 
 _INPUT_PARTS: Final = 3
 """To one of output: the mix by which Artificial Analysis compares models. A request's own is known only when
@@ -42,6 +42,8 @@ class Choice(msgspec.Struct, frozen=True):
     """What three tokens of input and one of output cost there; None: not known."""
     max_output_tokens: int | None = None
     """What the model writes at most; None: not known."""
+    price: Price | None = None
+    """As the manifest has it; None: it says none."""
 
 
 class Party(msgspec.Struct, frozen=True):
@@ -130,9 +132,18 @@ def _build_party(candidate: Candidate, model: str, choices: list[Choice]) -> Par
     upstream = wanted if listed is None else listed.upstream_name
     blend = None if listed is None else _blend_price(listed)
     most = None if listed is None else listed.max_output_tokens
+    price = None if listed is None else listed.price
     first = len(choices)
     choices.extend(
-        Choice(candidate.provider, endpoint, upstream, slot, blend_usd_picos=blend, max_output_tokens=most)
+        Choice(
+            candidate.provider,
+            endpoint,
+            upstream,
+            slot,
+            blend_usd_picos=blend,
+            max_output_tokens=most,
+            price=price,
+        )
         for slot, endpoint in enumerate(candidate.provider.endpoints, start=first)
     )
     return Party(candidate.weight, tuple(choices[first:]))

@@ -124,6 +124,12 @@ class Question:
     def dialect(self) -> Dialect:
         return self.operation.dialect
 
+    def with_body(self, body: RequestBody) -> "Question":
+        """The same in other words of the caller's."""
+        return Question(
+            self.operation, body, self.headers, owner=self.owner, pin=self.pin, unproved=self.unproved
+        )
+
     def chat(self) -> Asked:
         """Raises GatewayError for what is no chat."""
         if self._asked is None:

@@ -19,7 +19,7 @@ from collections.abc import Coroutine
 from typing import Final, Protocol
 
 from gateway_runtime.contract.errors import GatewayError
-from gateway_runtime.contract.ids import TenantId
+from gateway_runtime.contract.ids import KeyHash, TenantId
 from gateway_runtime.contract.table import Tenant
 from gateway_runtime.engine.learnt import read_wait
 from gateway_runtime.engine.limits import Refused, take_all
@@ -102,7 +102,8 @@ class Express:
             body = read_body(data)
         except GatewayError:
             return False
-        tenant = running.live.authenticate(None if key is None else running.hash_key(key))
+        key_hash = None if key is None else running.hash_key(key)
+        tenant = running.live.authenticate(key_hash)
         if body.stream or tenant is None:
             return False
         lane = self._lanes.get((tenant.id, body.model, path)) or self._find_lane(tenant, body.model, path)
@@ -110,7 +111,7 @@ class Express:
         if lane is None or not front.load.try_admit(size):
             return False
         try:
-            ride = self._open_ride(caller, lane, body, size, now_s)
+            ride = self._open_ride(caller, lane, body, size, key_hash, now_s)
         except Exception:
             front.load.release(size)
             raise
@@ -121,16 +122,26 @@ class Express:
         return True
 
     def _open_ride(
-        self, caller: Caller, lane: "Lane", body: RequestBody, size: int, now_s: float
+        self,
+        caller: Caller,
+        lane: "Lane",
+        body: RequestBody,
+        size: int,
+        key_hash: KeyHash | None,
+        now_s: float,
     ) -> "Ride | None":
-        """None: a limit of the tenant leaves no room."""
+        """None: a limit of the tenant leaves no room, or it has others than of requests."""
         front = self._front
+        if front.room.state.reserves(lane.tenant):
+            return None
         taken = take_all(front.room.state.limits_of(lane.tenant), now_s)
         if isinstance(taken, Refused):
             return None
         record = front.open_record(lane.path, now_s)
         record.standing = taken.standing
         record.tenant = lane.tenant
+        record.key_hash = key_hash
+        record.user = lane.find_user(body.members)
         record.model = body.model
         record.route = lane.route
         ride = Ride(front, lane, caller, record, body, size)
@@ -300,7 +311,8 @@ class Ride:
         wait_s = read_wait(headers)
         if wait_s is not None:
             room.state.learnt.note(stop.key, wait_s, now_s, sent_s=self._sent_s)
-        record.usage = usage
+        if usage is not None:
+            record.note_usage(usage, stop.prices)
         record.waited_s = took_s = now_s - self._sent_s
         attempt.succeed(took_s)  # whether the caller takes the answer says nothing of the endpoint
         room.metrics.count_attempt(stop.provider_id, Outcome.OK)

@@ -22,12 +22,14 @@ import structlog
 
 from gateway_runtime.contract.errors import GatewayError
 from gateway_runtime.engine.trace import Trace
+from gateway_runtime.ledger.ledger import Ledger
 from gateway_runtime.providers import openai
 from gateway_runtime.providers.dialect import Dialect
 from gateway_runtime.providers.dialects.anthropic.models import build_model as describe_for_anthropic
 from gateway_runtime.providers.dialects.anthropic.models import build_model_list as list_for_anthropic
 from gateway_runtime.providers.operation import KeptOperation
 from gateway_runtime.providers.operations import CHAT, KEPT, OPERATIONS, find_kept
+from gateway_runtime.server.account import build_row
 from gateway_runtime.server.forms import serve_form
 from gateway_runtime.server.headers import JSON, build_error_headers, build_headers
 from gateway_runtime.server.journey import Room
@@ -53,7 +55,9 @@ from gateway_runtime.server.relay import LAST_WORDS_S
 from gateway_runtime.server.reply import CallerGone, Reply
 from gateway_runtime.server.request import Ask, authenticate, serve_completion
 from gateway_runtime.server.settings import GatewaySettings
+from gateway_runtime.server.settle import settle
 from gateway_runtime.server.upload import Source
+from gateway_runtime.server.usage_api import USAGE, UsageApi
 
 MODELS: Final = "/v1/models"
 SERVED: Final = (
@@ -61,6 +65,7 @@ SERVED: Final = (
     *(f"{operation.method} {operation.path}" for operation in KEPT if not operation.lists),
     f"GET {MODELS}",
     f"GET {MODELS}/{{id}}",
+    f"GET {USAGE}",
 )
 
 CALLER_LEFT: Final = 499
@@ -100,11 +105,18 @@ class FrontReply(Reply, Protocol):
 
 class Front:
     def __init__(
-        self, room: Room, settings: GatewaySettings, providers_api: ProvidersApi | None = None
+        self,
+        room: Room,
+        settings: GatewaySettings,
+        providers_api: ProvidersApi | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
+        """ledger: where a row of each request goes; None keeps none."""
         self.room = room
         self.settings = settings
         self._providers_api = providers_api
+        self._ledger = ledger
+        self._usage_api = UsageApi(ledger)
         self.load = Load(settings)
         self.leaving = False
         """Answers close their connections."""
@@ -189,6 +201,12 @@ class Front:
                 return await self._refuse_method(incoming, "GET", reply, record)
             body = self._describe_models(incoming, record)
             return await reply.send(200, build_headers(record, self.room.clock.now(), JSON), body)
+        if path == USAGE:
+            if method != "GET":
+                return await self._refuse_method(incoming, "GET", reply, record)
+            _, tenant = authenticate(self.room.reloader.running, incoming.key, record)
+            clock = self.room.clock
+            return await self._usage_api.serve(tenant, incoming.query, reply, record, clock.now, clock.unix())
         if incoming.visitor is not None:
             methods = find_methods(path)
             if method not in methods:
@@ -250,7 +268,12 @@ class Front:
 
     def _finish(self, record: Record) -> None:
         now_s = self.room.clock.now()
+        settle(record, now_s)
         self.room.metrics.count_request(record, now_s)
+        if self._ledger is not None:
+            row = build_row(record, now_s, self.room.clock.unix())
+            if row is not None:
+                self._ledger.record(row)
         if self._access_log is not None:
             self._access_log.info(
                 "request",

@@ -15,11 +15,13 @@ from typing import Final
 
 from gateway_runtime.contract.errors import GatewayError
 from gateway_runtime.engine.limits import Standing
+from gateway_runtime.ledger.usd import format_usd
 from gateway_runtime.server.record import Record
 
 JSON: Final = "application/json"
 EVENTS: Final = "text/event-stream; charset=utf-8"
 
+_COST: Final = "x-headgate-cost-usd"
 _PASSED: Final = ("x-request-id", "request-id", "openai-processing-ms", "openai-version", "x-should-retry")
 _LIMIT_NAMES: Final = (
     "x-ratelimit-limit-requests",
@@ -51,16 +53,23 @@ def build_headers(record: Record, now_s: float, content_type: str) -> dict[str, 
         headers["x-headgate-provider"] = record.provider.id
     if record.fallback is not None:
         headers["x-headgate-fallback"] = f"{record.fallback.model}; {record.fallback.reason}"
+    if record.cost_usd_picos is not None and not record.unpriced:
+        headers[_COST] = format_usd(record.cost_usd_picos)
     if record.dropped:
         headers["x-headgate-dropped"] = ", ".join(record.dropped)
     if record.trace is not None and record.trace.is_shown:
         headers["x-headgate-decisions"] = str(record.trace)
+    if record.reservation is not None and record.reservation.said is not None:
+        headers["x-headgate-max-tokens"] = str(record.reservation.said)
     if record.operation is not None and record.operation.manner == "anthropic":
         headers["request-id"] = record.request_id
-        if record.standing is not None:
-            headers.update(build_anthropic_limit_headers(record.standing, record.started_unix_s))
-    elif record.standing is not None:
-        headers.update(build_limit_headers(record.standing))
+        for what, standing in (("requests", record.standing), ("tokens", record.tokens)):
+            if standing is not None:
+                headers.update(build_anthropic_limit_headers(standing, record.started_unix_s, what))
+    else:
+        for what, standing in (("requests", record.standing), ("tokens", record.tokens)):
+            if standing is not None:
+                headers.update(build_limit_headers(standing, what))
     return headers
 
 
@@ -73,6 +82,7 @@ def build_fixed_lines(record: Record) -> str:
         "x-headgate-request-id",
         "x-headgate-overhead-ms",
         "request-id",
+        _COST,
         *_LIMIT_NAMES,
         *_ANTHROPIC_LIMIT_NAMES,
     }
@@ -83,6 +93,8 @@ def build_varying_lines(record: Record, now_s: float, passed: Mapping[str, str])
     """The others, and what passes of the provider's own: `passed` are all of them."""
     overhead_ms = max(0.0, now_s - record.started_s - record.waited_s) * 1000
     lines = f"x-headgate-request-id: {record.request_id}\r\nx-headgate-overhead-ms: {overhead_ms:.2f}\r\n"
+    if record.cost_usd_picos is not None and not record.unpriced:
+        lines += f"{_COST}: {format_usd(record.cost_usd_picos)}\r\n"
     standing = record.standing
     if record.operation is not None and record.operation.manner == "anthropic":
         if "request-id" not in passed:
@@ -103,8 +115,9 @@ def build_varying_lines(record: Record, now_s: float, passed: Mapping[str, str])
 
 
 def build_event_headers(record: Record, now_s: float) -> dict[str, str]:
-    """Of a stream: nothing between us and the caller may hold events back."""
+    """Of a stream: nothing between us and the caller may hold events back. What it costs is not known yet."""
     headers = build_headers(record, now_s, EVENTS)
+    headers.pop(_COST, None)
     headers["cache-control"] = "no-cache"
     headers["x-accel-buffering"] = "no"
     return headers
@@ -121,16 +134,24 @@ def build_error_headers(record: Record, now_s: float, error: GatewayError) -> di
     return headers
 
 
-def build_limit_headers(standing: Standing) -> dict[str, str]:
-    values = (str(standing.limit), str(standing.remaining), format_reset(standing.reset_s))
-    return dict(zip(_LIMIT_NAMES, values, strict=True))
+def build_limit_headers(standing: Standing, what: str = "requests") -> dict[str, str]:
+    """what: `requests` or `tokens`."""
+    return {
+        f"x-ratelimit-limit-{what}": str(standing.limit),
+        f"x-ratelimit-remaining-{what}": str(standing.remaining),
+        f"x-ratelimit-reset-{what}": format_reset(standing.reset_s),
+    }
 
 
-def build_anthropic_limit_headers(standing: Standing, unix_s: float) -> dict[str, str]:
+def build_anthropic_limit_headers(
+    standing: Standing, unix_s: float, what: str = "requests"
+) -> dict[str, str]:
     """https://docs.anthropic.com/en/api/rate-limits#response-headers. unix_s: now."""
-    resets = _format_moment(math.ceil(unix_s + standing.reset_s))
-    values = (str(standing.limit), str(standing.remaining), resets)
-    return dict(zip(_ANTHROPIC_LIMIT_NAMES, values, strict=True))
+    return {
+        f"anthropic-ratelimit-{what}-limit": str(standing.limit),
+        f"anthropic-ratelimit-{what}-remaining": str(standing.remaining),
+        f"anthropic-ratelimit-{what}-reset": _format_moment(math.ceil(unix_s + standing.reset_s)),
+    }
 
 
 @lru_cache(maxsize=4096)

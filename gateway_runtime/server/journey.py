@@ -385,6 +385,7 @@ def note_attempt(record: Record, choice: Choice, route: Route) -> None:
     """One begins."""
     record.attempts += 1
     record.provider = choice.provider
+    record.upstream_model = choice.model
     if record.trace is not None:
         record.trace.note(Why.CHOSEN, choice.endpoint.id, route.strategy)
 

@@ -15,12 +15,14 @@ from gateway_runtime.contract.table import Route, Tenant
 from gateway_runtime.engine.balance import Choice, Knowledge, order_choices, order_when_ready
 from gateway_runtime.engine.learnt import LimitKey
 from gateway_runtime.providers.dialect import Stamp
+from gateway_runtime.providers.end_user import find_user, find_user_of_messages
 from gateway_runtime.providers.operations import OPERATIONS
 from gateway_runtime.providers.request_body import RequestBody
 from gateway_runtime.providers.translation import Question, Translation, translate
 from gateway_runtime.providers.wire import Outgoing, Wire
 from gateway_runtime.providers.wires.bedrock.credentials import UnusableCredential
 from gateway_runtime.server.address import FIXED_HEADERS, find_target
+from gateway_runtime.server.cost import find_prices
 from gateway_runtime.server.front import Front
 from gateway_runtime.server.patience import choose_timeouts
 from gateway_runtime.server.record import Record
@@ -41,6 +43,7 @@ class Lane:
         "_known",
         "_plan",
         "_stops",
+        "find_user",
         "operation",
         "own",
         "path",
@@ -64,6 +67,7 @@ class Lane:
         self.own: RouteState = front.room.state.route(route)
         self.path = path
         self.operation = OPERATIONS[path]
+        self.find_user = find_user_of_messages if self.operation.manner == "anthropic" else find_user
 
     def order(self, model: str, record: Record) -> Sequence[Choice]:
         """Where to try it, best first. Limits that providers told of are not asked: see `Express.begin`."""
@@ -109,6 +113,7 @@ class Stop:
         "lines",
         "passing",
         "patience_s",
+        "prices",
         "provider_id",
         "read",
         "timeouts",
@@ -121,6 +126,7 @@ class Stop:
         self._operation = lane.operation
         self.read = lane.operation.read_answer
         self.provider_id = provider.id
+        self.prices = find_prices(choice)
         self.endpoint = front.room.state.endpoint(choice)
         self.credential = next(iter(provider.credentials), None)
         self.key = LimitKey(

@@ -22,6 +22,8 @@ from aiohttp import web
 from gateway_runtime.contract.health import EndpointReport, HealthReport
 from gateway_runtime.contract.stream import Ack, Nack, Version
 from gateway_runtime.contract.table import RoutingTable
+from gateway_runtime.ledger.ledger import Ledger
+from gateway_runtime.ledger.sqlite import SqliteStore
 from gateway_runtime.media import MediaFetcher
 from gateway_runtime.server.address import Desk
 from gateway_runtime.server.admin import Admin
@@ -90,7 +92,11 @@ class Gateway:
         )
         if providers_api is None and settings.providers_api is not None:
             providers_api = load_providers_api(settings.providers_api)
-        self._front = Front(room, settings, providers_api)
+        self._ledger: Ledger | None = None
+        if settings.ledger is not None:
+            self._ledger = Ledger(SqliteStore(settings.ledger), clock.unix, keep_days=settings.ledger_days)
+            self._metrics.watch_ledger(self._ledger.statistics)
+        self._front = Front(room, settings, providers_api, self._ledger)
         self._admin = Admin(self._reloader, self._state, self._metrics, self.find_unreadiness)
         self._admin.app.add_routes(admin_routes)
         self._plain = PlainServer(self._front)
@@ -173,6 +179,8 @@ class Gateway:
 
     async def _open_front(self) -> None:
         settings = self._settings
+        if self._ledger is not None:
+            self._ledger.start()
         await self._plain_runner.setup()
         tls: dict[str, Any] = {}
         if settings.tls is not None:
@@ -217,6 +225,8 @@ class Gateway:
             self._listening.close()
         await self._hot.close()
         await self._plain_runner.cleanup()
+        if self._ledger is not None:
+            await asyncio.to_thread(self._ledger.close)  # no request is left that could end
         if self._background is not None:
             self._background.cancel()
             await asyncio.gather(self._background, return_exceptions=True)

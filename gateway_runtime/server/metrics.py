@@ -21,6 +21,7 @@ from gateway_runtime.contract.ids import EndpointId, ProviderId, RouteId
 from gateway_runtime.contract.table import FallbackCause, Route
 from gateway_runtime.engine.lookup import matches
 from gateway_runtime.engine.retry import Outcome
+from gateway_runtime.ledger.ledger import LedgerStatistics
 from gateway_runtime.providers.usage import Usage
 from gateway_runtime.server.load import Load
 from gateway_runtime.server.record import Record
@@ -75,6 +76,7 @@ class Metrics(Collector):
         self._load: Load | None = None
         self._list_circuits: Callable[[], Iterable[tuple[EndpointId, Circuit]]] = tuple
         self._list_pools: Callable[[], Iterable[PoolStatistics]] = tuple
+        self._count_rows: Callable[[], LedgerStatistics] | None = None
         registry.register(self)
         self.stream_connected = Gauge(
             "headgate_config_stream_connected", "1 while an operator is connected.", registry=registry
@@ -97,6 +99,10 @@ class Metrics(Collector):
     def watch_upstream(self, list_pools: Callable[[], Iterable[PoolStatistics]]) -> None:
         """Asked at each scrape."""
         self._list_pools = list_pools
+
+    def watch_ledger(self, count_rows: Callable[[], LedgerStatistics]) -> None:
+        """Asked at each scrape."""
+        self._count_rows = count_rows
 
     def watch_circuits(self, list_circuits: Callable[[], Iterable[tuple[EndpointId, Circuit]]]) -> None:
         """Asked at each scrape."""
@@ -199,6 +205,8 @@ class Metrics(Collector):
             yield from _collect_load(self._load)
         yield _collect_circuits(self._list_circuits())
         yield from _collect_upstream(self._list_pools())
+        if self._count_rows is not None:
+            yield from _collect_ledger(self._count_rows())
 
     def _collect_routes(self) -> Iterator[Metric]:
         by_route = _group(((route, served) for (route, _), served in self._served.items()))
@@ -335,6 +343,20 @@ def _collect_upstream(pools: Iterable[PoolStatistics]) -> Iterator[Metric]:
         waited.add_metric([place], sum(pool.waited_total_s for pool in members))
         opened.add_metric([place], sum(pool.opened_total for pool in members))
     yield from (connections, queued, waited, opened)
+
+
+def _collect_ledger(statistics: LedgerStatistics) -> Iterator[Metric]:
+    rows = CounterMetricFamily(
+        "headgate_ledger_rows",
+        "Rows of usage that were to be kept, by what became of them.",
+        labels=["result"],
+    )
+    rows.add_metric(["written"], statistics.written)
+    rows.add_metric(["dropped"], statistics.dropped)
+    yield rows
+    yield GaugeMetricFamily(
+        "headgate_ledger_waiting_rows", "Rows of usage that are not written yet.", statistics.waiting
+    )
 
 
 def _group(pairs: Iterable[tuple[str, Served]]) -> dict[str, list[Served]]:

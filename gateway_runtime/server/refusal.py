@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway_runtime.contract.errors import ErrorCode, GatewayError
-from gateway_runtime.contract.table import Provider, Route, Tenant
+from gateway_runtime.contract.table import Limit, LimitResource, Provider, Route, Tenant
 from gateway_runtime.engine.limits import Refused
 from gateway_runtime.engine.retry import Outcome
+from gateway_runtime.ledger.usd import format_usd
 
 _NAMED_MODELS: Final = 20
 """More would bury the sentence; GET /v1/models has them all."""
@@ -110,18 +111,48 @@ def refuse_unnamed_provider(asked: str | None, choices: Sequence[str]) -> Gatewa
 
 
 def refuse_over_limit(tenant: Tenant, refused: Refused) -> GatewayError:
-    name = refused.standing.name
-    rules = [
-        f": {limit.amount} requests in any {limit.window_s:g} s"
-        for limit in tenant.limits
-        if limit.name == name
-    ]
-    rule = rules[0] if rules else ""  # a limit that came with a newer table than this request's
+    standing = refused.standing
+    name = f'Limit "{standing.name}" of {tenant.id}'
+    if refused.unpriced:
+        return GatewayError(
+            ErrorCode.UNPRICED,
+            f"{name} counts US dollars, and what this model costs is not known. Ask for another model; "
+            "whoever owns the provider can write its price down, or the quota can say `onUnpriced: Allow`.",
+        )
+    if refused.never:
+        most = _describe_amount(refused.resource, standing.limit)
+        needs = _describe_amount(refused.resource, refused.needed)
+        return GatewayError(
+            ErrorCode.OVER_LIMIT,
+            f"{name} has {most} at this gateway, and this request may need {needs}. Send less, or allow a "
+            "shorter answer with `max_tokens`.",
+        )
+    rules = [limit for limit in tenant.limits if limit.name == standing.name]
+    # Without one: a limit that came with a newer table than this request's.
+    rule = "" if not rules else f": {_describe_rule(rules[0])}"
     return GatewayError(
         ErrorCode.RATE_LIMITED,
-        f'Limit "{name}" of {tenant.id} is spent{rule}. Try again in {refused.retry_after_s:.1f} s.',
+        f"{name} is spent{rule}. Try again in {refused.retry_after_s:.1f} s.",
         retry_after_s=refused.retry_after_s,
     )
+
+
+_WORDS: Final = {
+    "Requests": "requests",
+    "InputTokens": "input tokens",
+    "OutputTokens": "output tokens",
+    "TotalTokens": "tokens",
+    "Concurrency": "requests at once",
+}
+
+
+def _describe_rule(limit: Limit) -> str:
+    amount = _describe_amount(limit.resource, limit.amount)
+    return amount if limit.resource == "Concurrency" else f"{amount} in any {limit.window_s:g} s"
+
+
+def _describe_amount(resource: LimitResource, amount: int) -> str:
+    return f"{format_usd(amount)} US dollars" if resource == "USD" else f"{amount} {_WORDS[resource]}"
 
 
 def refuse_without_targets(route: Route) -> GatewayError:

@@ -24,8 +24,10 @@ from gateway_runtime.engine.retry import Outcome, classify
 from gateway_runtime.providers.answer import Fault
 from gateway_runtime.providers.cause import Cause
 from gateway_runtime.providers.translation import Question, Translation
+from gateway_runtime.providers.usage import Usage
 from gateway_runtime.providers.wire import CallerStream
 from gateway_runtime.server.address import Addressed, Desk
+from gateway_runtime.server.cost import find_prices
 from gateway_runtime.server.endpoint import Attempt, Clock
 from gateway_runtime.server.headers import (
     JSON,
@@ -237,7 +239,7 @@ class Relay:
             body = await self._read(answer, MAX_ANSWER_BYTES)
         self._stop_waiting()
         read = self._translation.read_answer(body)
-        call.record.usage = read.usage
+        self._note_usage(read.usage)
         if read.fault is not None:
             return self._end_at(read.fault, answer)
         self._note_first_byte()
@@ -447,15 +449,20 @@ class Relay:
         """Its answer is the one that goes out."""
         record = self._call.record
         record.provider = self._choice.provider
+        record.upstream_model = self._choice.model
         record.dropped = self._translation.outgoing.dropped
 
     def _note_stream(self, reader: CallerStream) -> None:
         """However it ended: what was used so far was used."""
         record = self._call.record
-        record.usage = reader.usage
+        self._note_usage(reader.usage)
         record.events = reader.events
         if reader.done:
             record.done_s = self._call.clock.now()
+
+    def _note_usage(self, usage: Usage | None) -> None:
+        if usage is not None:
+            self._call.record.note_usage(usage, find_prices(self._choice))
 
     def _note_first_byte(self) -> None:
         self._state.note_first_byte(self._call.clock.now() - self._sent_s)

@@ -13,11 +13,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from gateway_runtime.contract.table import Route, Tenant
+from gateway_runtime.engine.hold import reserve
 from gateway_runtime.engine.limits import Refused, take_all
 from gateway_runtime.providers.dialects.anthropic.tokens import build_token_count, estimate_tokens
+from gateway_runtime.providers.end_user import find_user, find_user_of_messages
 from gateway_runtime.providers.operation import Operation
 from gateway_runtime.providers.request_body import read_body
 from gateway_runtime.providers.translation import Owner, Question
+from gateway_runtime.server.bound import bound_request, measure_body
 from gateway_runtime.server.headers import JSON, build_headers
 from gateway_runtime.server.journey import Journey, Room
 from gateway_runtime.server.load import Load
@@ -32,6 +35,7 @@ from gateway_runtime.server.refusal import (
 )
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.reply import Reply
+from gateway_runtime.server.reservation import Reservation
 from gateway_runtime.server.upload import Upload
 
 
@@ -50,10 +54,12 @@ def authenticate(running: Running | None, key: str | None, record: Record) -> tu
     """Raises GatewayError."""
     if running is None:
         raise refuse_without_table()
-    tenant = running.live.authenticate(None if key is None else running.hash_key(key))
+    key_hash = None if key is None else running.hash_key(key)
+    tenant = running.live.authenticate(key_hash)
     if tenant is None:
         raise refuse_missing_key() if key is None else refuse_unknown_key()
     record.tenant = tenant
+    record.key_hash = key_hash
     return running, tenant
 
 
@@ -67,6 +73,8 @@ async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -
     operation = ask.operation
     body = read_body(data, operation.default_model)
     record.model = body.model
+    find = find_user_of_messages if operation.manner == "anthropic" else find_user
+    record.user = find(body.members)
     route = find_route(running, tenant, body.model)
     question = Question(operation, body, ask.headers)
     if operation.refers:
@@ -74,7 +82,7 @@ async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -
         owner = Owner(running.live.table.installation.key_salt, tenant.id)
         question = Question(operation, body, ask.headers, owner=owner, pin=pin, unproved=unproved)
     if operation.kind == "count" and not _counts(running, route):
-        take_limits(room, tenant, record)
+        take_limits(room, running, tenant, route, question, record)
         record.route = route
         await _estimate(room, question, reply, record)
         return
@@ -89,12 +97,31 @@ def find_route(running: Running, tenant: Tenant, model: str) -> Route:
     return route
 
 
-def take_limits(room: Room, tenant: Tenant, record: Record) -> None:
-    """Raises GatewayError."""
-    taken = take_all(room.state.limits_of(tenant), room.clock.now())
-    record.standing = taken.standing
-    if isinstance(taken, Refused):
-        raise refuse_over_limit(tenant, taken)
+def take_limits(
+    room: Room, running: Running, tenant: Tenant, route: Route, question: Question, record: Record
+) -> Question:
+    """Gives the question as it may be asked: with a limit of its output, where one is needed. Raises
+    GatewayError.
+    """
+    limits = room.state.limits_of(tenant)
+    if not room.state.reserves(tenant):
+        taken = take_all(limits, room.clock.now())
+        record.standing = taken.standing
+        if isinstance(taken, Refused):
+            raise refuse_over_limit(tenant, taken)
+        return question
+    size = measure_body(question)
+    bound, question, said = bound_request(running.live, tenant, route, question, size)
+    reserved = reserve(limits, bound, room.clock.now(), allow_unpriced=tenant.allow_unpriced)
+    if isinstance(reserved, Refused):
+        if reserved.resource == "Requests":
+            record.standing = reserved.standing
+        elif reserved.resource.endswith("Tokens"):
+            record.tokens = reserved.standing
+        raise refuse_over_limit(tenant, reserved)
+    record.standing, record.tokens = reserved.requests, reserved.tokens
+    record.reservation = Reservation(reserved.hold, bound, size, said)
+    return question
 
 
 async def ask_providers(
@@ -110,10 +137,11 @@ async def ask_providers(
 ) -> None:
     """Limits, and the whole journey. upload: the body, where it is a form. Raises as `serve_completion`."""
     record.route = route
+    record.stream = question.body.stream
     if question.body.stream:
         load.begin_stream()
     try:
-        take_limits(room, tenant, record)
+        question = take_limits(room, running, tenant, route, question, record)
         began_s = room.clock.now()
         journey = Journey(
             room, running.live, tenant, route, question, reply, record, began_s=began_s, upload=upload

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway_runtime.contract.ids import GatewayId
+from gateway_runtime.ledger.ledger import DEFAULT_KEEP_DAYS
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 MAX_UPLOAD_BYTES: Final = 100 * 1024 * 1024
@@ -85,6 +86,12 @@ class GatewaySettings:
     """Images and files that callers name by URL may come from private addresses, too, where they have to be
     fetched for a provider. A caller could then have the gateway look into its own network.
     """
+    ledger: Path | None = None
+    """SQLite file with a row for each request that reached a provider; None keeps none. Processes may share
+    it.
+    """
+    ledger_days: int | None = DEFAULT_KEEP_DAYS
+    """Older rows are deleted; None keeps all."""
     access_log: bool = False
     """One line per request, with the decisions that led it where it went."""
     debug_headers: bool = False

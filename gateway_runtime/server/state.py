@@ -21,7 +21,7 @@ from gateway_runtime.contract.table import Route, Tenant
 from gateway_runtime.engine.balance import Availability, Choice, EndpointView
 from gateway_runtime.engine.budget import RetryBudget
 from gateway_runtime.engine.learnt import LearntLimits
-from gateway_runtime.engine.limits import RollingLimit, share_of
+from gateway_runtime.engine.limits import RollingLimit, build_limits, counts_amounts
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.engine.rotation import Rotation
 from gateway_runtime.server.credentials import RefusalMemory
@@ -46,6 +46,7 @@ class LiveState:
         self.learnt = LearntLimits()
         self.routes: dict[RouteId, RouteState] = {}
         self._limits: dict[TenantId, tuple[RollingLimit, ...]] = {}
+        self._reserving: frozenset[TenantId] = frozenset()
         self.share = WHOLE
 
     def configure(self, live: LiveTable, share: Share) -> None:
@@ -62,6 +63,7 @@ class LiveState:
             endpoints[endpoint_id] = state
         self.endpoints = endpoints
         self._limits = {t.id: self._build_limits(t, self._limits.get(t.id, ())) for t in live.table.tenants}
+        self._reserving = frozenset(t for t, limits in self._limits.items() if counts_amounts(limits))
         self.refusals.configure(live.table.providers)
         self.routes = {route.id: self._configure_route(route) for route in live.table.routes}
         for endpoint_id in appeared:
@@ -87,6 +89,10 @@ class LiveState:
         limits = self._limits.get(tenant.id)
         return self._build_limits(tenant, ()) if limits is None else limits
 
+    def reserves(self, tenant: Tenant) -> bool:
+        """Whether it has limits of more than requests."""
+        return tenant.id in self._reserving
+
     def circuits(self) -> Sequence[tuple[EndpointId, Circuit]]:
         """Of all endpoints, as they are now."""
         return [(endpoint_id, state.circuit()) for endpoint_id, state in self.endpoints.items()]
@@ -95,17 +101,7 @@ class LiveState:
         return tuple(self.endpoints[endpoint_id].report() for endpoint_id in sorted(self.endpoints))
 
     def _build_limits(self, tenant: Tenant, before: Sequence[RollingLimit]) -> tuple[RollingLimit, ...]:
-        kept = {limit.name: limit for limit in before}
-        limits = []
-        for limit in tenant.limits:
-            amount = share_of(limit.amount, self.share.index, self.share.gateways)
-            rolling = kept.get(limit.name)
-            if rolling is None:
-                rolling = RollingLimit(limit.name, amount, limit.window_s)
-            else:
-                rolling.configure(amount, limit.window_s)
-            limits.append(rolling)
-        return tuple(limits)
+        return build_limits(tenant.limits, before, self.share)
 
     def _configure_route(self, route: Route) -> "RouteState":
         state = self.routes.get(route.id)

@@ -22,8 +22,6 @@ from gateway_runtime.providers.wires.openai.wire import OpenAIWire
 log = structlog.get_logger()
 
 _OPENAI: Final = OpenAIWire()
-_NEEDING_NO_FACTS: Final = frozenset({"openai", "azure"})
-"""No limit of the model's has to be known for a request."""
 
 
 class _Unusable(NamedTuple):
@@ -33,7 +31,7 @@ class _Unusable(NamedTuple):
 def prepare_wires(table: RoutingTable) -> None:
     """Reads and imports what requests will need: litellm takes three seconds, the table of models 10 ms."""
     wires = {provider.wire for provider in table.providers}
-    if wires - _NEEDING_NO_FACTS:
+    if wires:
         load_facts()
     if "litellm" in wires:
         for provider in table.providers:

@@ -175,7 +175,9 @@ def _walk_fields(schema: Schema, value: Any, steps: Steps) -> Iterator[tuple[Ste
 
 def _build_values(node: Schema, now: Any, tried: set[str]) -> Iterator[tuple[str, Any, bool]]:
     """Label, value, whether it is good."""
-    match node["type"]:
+    match node.get("type"):
+        case None:
+            yield from _build_numbers_and_texts(node, tried)
         case "integer":
             low, high = node["minimum"], node["maximum"]
             yield from (("lowest", low, True), ("highest", high, True), ("below", low - 1, False))
@@ -204,6 +206,11 @@ def _build_values(node: Schema, now: Any, tried: set[str]) -> Iterator[tuple[str
 
 
 def _build_texts(node: Schema, tried: set[str]) -> Iterator[tuple[str, Any, bool]]:
+    yield from _build_samples(node, tried)
+    yield from (("a-number", 7, False), ("true", True, False), ("an-object", {}, False))
+
+
+def _build_samples(node: Schema, tried: set[str]) -> Iterator[tuple[str, Any, bool]]:
     pattern = _pattern(node)
     sample = SAMPLES[pattern]
     # Once is enough for all samples of a pattern; after that it only matters that the field has it.
@@ -213,7 +220,16 @@ def _build_texts(node: Schema, tried: set[str]) -> Iterator[tuple[str, Any, bool
     yield from ((f"bad-{i}", value, False) for i, value in enumerate(sample.bad[samples]))
     yield "longest", sample.of_length(node["maxLength"]), True
     yield "too-long", sample.of_length(node["maxLength"] + 1), False
-    yield from (("empty", "", False), ("a-number", 7, False), ("true", True, False), ("an-object", {}, False))
+    yield "empty", "", False
+
+
+def _build_numbers_and_texts(node: Schema, tried: set[str]) -> Iterator[tuple[str, Any, bool]]:
+    """Of an int-or-string, which has no type. A number is good here, whatever a text would be."""
+    low, high = node["minimum"], node["maximum"]
+    yield from (("lowest", low, True), ("highest", high, True), ("below", low - 1, False))
+    yield from (("above", high + 1, False), ("beyond-64-bits", 10**20, False), ("a-fraction", 0.5, False))
+    yield from ((f"text-{label}", value, good) for label, value, good in _build_samples(node, tried))
+    yield from (("true", True, False), ("an-object", {}, False), ("a-list", [], False))
 
 
 def _build_lists(node: Schema, now: Any) -> Iterator[tuple[str, Any, bool]]:

@@ -107,7 +107,7 @@ def test_every_field_is_in_a_full_example(kind: str) -> None:
 
 
 def _missing_fields(schema: Mapping[str, Any], value: Any, path: str) -> list[str]:
-    if schema["type"] == "array":
+    if schema.get("type") == "array":
         return _missing_fields(schema["items"], value[0], f"{path}[0]")
     missing = []
     for field, child in schema.get("properties", {}).items():

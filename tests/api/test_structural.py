@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import pytest
 from pydantic import BaseModel, Field, StringConstraints
 
-from headgate_operator.api.fields import Duration, ItemName
+from headgate_operator.api.fields import Amount, Duration, ItemName
 from headgate_operator.api.kinds import KINDS
 from headgate_operator.api.model import ApiModel, Rule
 from headgate_operator.api.structural import Schema, UntranslatableModel, build_structure
@@ -121,6 +121,24 @@ def test_exclusive_bounds_of_whole_numbers_become_inclusive() -> None:
     assert (built["minimum"], built["maximum"]) == (1, 9)
 
 
+@pytest.mark.parametrize(("annotation", "default"), [(Amount, ...), (Amount | None, None)])
+def test_a_number_or_a_text_is_the_one_union_that_a_crd_knows(annotation: Any, default: Any) -> None:
+    assert field_of(annotation, default) == {
+        "description": "A field.",
+        "x-kubernetes-int-or-string": True,
+        "minimum": 1,
+        "maximum": 10**15,
+        "maxLength": 13,
+        "pattern": r"^[0-9]{1,6}(\.[0-9]{1,6})?$",
+    }
+
+
+def test_a_number_or_a_text_may_have_a_default() -> None:
+    built = field_of(Amount, 5)
+
+    assert (built["default"], built["description"]) == (5, "A field. Default: 5.")
+
+
 def test_rules_become_cel_with_their_messages() -> None:
     model = model_of(Words)
     model.cel_rules = (
@@ -154,7 +172,8 @@ def test_a_docstring_becomes_one_paragraph() -> None:
             "a list needs list_map_keys on the model of its items, or else x-kubernetes-list-type",
         ),
         (tuple[Words, Words], "a list needs items of one type: write tuple[X, ...]"),
-        (Words | int, "a union is not structural: write one optional field per branch and a `type`"),
+        (Words | int, "text beside a number needs a max_length and a readable pattern"),
+        (int | bool, "a union is not structural: write one optional field per branch and a `type`"),
         (
             Words | bool | None,
             "a union is not structural: write one optional field per branch and a `type`",

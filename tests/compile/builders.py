@@ -65,7 +65,13 @@ def route(
     return build("ModelRoute", identity, spec, **meta)
 
 
-def quota(identity: str, *secrets: str, anonymous: bool = False, **meta: Any) -> Any:
+def quota(
+    identity: str,
+    *secrets: str,
+    anonymous: bool = False,
+    spec: Mapping[str, Any] | None = None,
+    **meta: Any,
+) -> Any:
     """One subject for each Secret's `api-key`, and perhaps the anonymous one; ten requests a minute."""
     subjects: list[dict[str, Any]] = [
         {"name": f"subject-{i}", "type": "APIKey", "secretRef": {"name": name}}
@@ -74,7 +80,8 @@ def quota(identity: str, *secrets: str, anonymous: bool = False, **meta: Any) ->
     if anonymous:
         subjects.append({"name": "anyone", "type": "Anonymous"})
     limits = [{"name": "per-minute", "amount": 10, "window": "1m"}]
-    return build("TenantQuota", identity, {"subjects": subjects, "limits": limits}, **meta)
+    plain = {"subjects": subjects, "limits": limits}
+    return build("TenantQuota", identity, plain | dict(spec or {}), **meta)
 
 
 def broken(manifest: Manifest[Any], generation: int = 2) -> BrokenManifest:

@@ -13,6 +13,11 @@ MODELS = ["m0", "m1", "m-*", "*"]
 SECRETS = ["s0", "s1", "s2"]
 VALUES = ["key-0", "key-1", " key-0\n", "", "not a key", "schlüssel", "sha256:short", None]
 
+
+def _name_all(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"name": f"l{i}"} | item for i, item in enumerate(items)]
+
+
 _namespace = st.sampled_from(NAMESPACES)
 _meta = st.fixed_dictionaries(
     {
@@ -45,6 +50,34 @@ _keyless = st.sampled_from(
 )
 """What differs from a server of one's own, with and without a credential."""
 _price = st.sampled_from([{}, {"price": {"input": "0.15", "output": "0.60"}}])
+_windowed = st.fixed_dictionaries(
+    {
+        "resource": st.sampled_from(["Requests", "InputTokens", "OutputTokens", "TotalTokens"]),
+        "amount": st.sampled_from([1, 10**15]),
+        "window": st.sampled_from(["1m", "1h"]),
+        "mode": st.sampled_from(["Enforce", "Shadow"]),
+    }
+)
+_limit = st.one_of(
+    _windowed,
+    st.fixed_dictionaries(
+        {
+            "resource": st.just("USD"),
+            "amount": st.sampled_from(["0.000001", "999999.999999"]),
+            "window": st.just("1h"),
+        }
+    ),
+    st.fixed_dictionaries({"resource": st.just("Concurrency"), "amount": st.integers(1, 3)}),
+)
+_quota_extras = st.fixed_dictionaries(
+    {"limits": st.lists(_limit, max_size=3).map(_name_all)},
+    optional={
+        "requestsPerMinute": st.integers(1, 9),
+        "requestsPerHour": st.integers(1, 9),
+        "tokensPerMinute": st.integers(1, 9),
+        "onUnpriced": st.sampled_from(["Deny", "Allow"]),
+    },
+)
 _identities = {
     kind: st.builds("{}/{}".format, _namespace, st.sampled_from(names))
     for kind, names in (
@@ -86,7 +119,8 @@ def routes(draw: st.DrawFn) -> Any:
 def quotas(draw: st.DrawFn) -> Any:
     secrets = draw(st.lists(st.sampled_from(SECRETS), max_size=3, unique=True))
     anonymous = draw(st.booleans()) or not secrets
-    return quota(draw(_identities["quotas"]), *secrets, anonymous=anonymous, **draw(_meta))
+    identity, spec = draw(_identities["quotas"]), draw(_quota_extras)
+    return quota(identity, *secrets, anonymous=anonymous, spec=spec, **draw(_meta))
 
 
 def secrets() -> st.SearchStrategy[dict[str, str | None]]:
@@ -136,6 +170,8 @@ FIELDS = [
         "weight",
         "window",
         "amount",
+        "resource",
+        "requestsPerMinute",
         "unsupported",
         "region",
         "workloadIdentity",
@@ -145,7 +181,7 @@ _json = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-5, 5)
-    | st.sampled_from(["", "x", "openai", "bedrock", "1m", "APIKey", "*"]),
+    | st.sampled_from(["", "x", "openai", "bedrock", "1m", "APIKey", "*", "USD", "0.5"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
     max_leaves=8,
 )

@@ -118,6 +118,12 @@ def test_a_table_keeps_its_promises(installation: Resources, before: Resources) 
     assert len(claimed_models) == len(set(claimed_models))
     assert len(keys) == len(set(keys))
     assert sum(tenant.anonymous for tenant in table.tenants) <= 1
+    assert all(
+        len({limit.name for limit in tenant.limits}) == len(tenant.limits)
+        and all(0 < limit.amount <= 10**18 for limit in tenant.limits)
+        and all((limit.window_s == 0) == (limit.resource == "Concurrency") for limit in tenant.limits)
+        for tenant in table.tenants
+    )
     assert travel(table) == table
 
 

@@ -4,7 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_runtime.engine.limits import Refused, RollingLimit, Standing, Taken, share_of, take_all
+from gateway_runtime.contract.stream import Share
+from gateway_runtime.contract.table import Limit, LimitResource
+from gateway_runtime.engine.limits import (
+    LimitState,
+    Refused,
+    RollingLimit,
+    Standing,
+    Taken,
+    build_limits,
+    counts_amounts,
+    share_of,
+    take_all,
+)
+
+WHOLE = Share(index=0, gateways=1)
 
 times = st.lists(st.floats(0, 5, allow_subnormal=False), min_size=1, max_size=150)
 
@@ -106,6 +120,76 @@ def test_a_longer_window_holds_what_was_used_for_longer() -> None:
 
 def test_a_limit_prints_as_its_rule() -> None:
     assert repr(RollingLimit("minute", 100, 60.0)) == "<RollingLimit minute: 100 per 60 s>"
+    assert repr(RollingLimit("spend", 9, 3600.0, "USD")) == "<RollingLimit spend: 9 USD per 3600 s>"
+    assert (
+        repr(RollingLimit("once", 4, 0.0, "Concurrency", shadow=True))
+        == "<RollingLimit once: 4 Concurrency, in shadow>"
+    )
+
+
+def test_a_limit_tells_its_state() -> None:
+    limit = RollingLimit("minute", 5, 60.0)
+    take_all([limit], 0.0)
+    take_all([limit], 10.0)
+
+    assert limit.state(20.0) == LimitState(
+        name="minute",
+        resource="Requests",
+        amount=5,
+        used=2,
+        held=0,
+        remaining=3,
+        reset_s=50.0,
+        shadow=False,
+    )
+
+
+def limit_of(name: str, amount: int, resource: LimitResource = "Requests", *, shadow: bool = False) -> Limit:
+    return Limit(name=name, amount=amount, window_s=60.0, resource=resource, shadow=shadow)
+
+
+@pytest.mark.parametrize(
+    ("limits", "counts"),
+    [
+        ([], False),
+        ([limit_of("a", 1), limit_of("b", 1)], False),
+        ([limit_of("a", 1), limit_of("b", 1, "TotalTokens")], True),
+        ([limit_of("a", 1, "Concurrency")], True),
+        ([limit_of("a", 1), limit_of("b", 1, shadow=True)], True),
+    ],
+)
+def test_plain_limits_of_requests_alone_count_no_amounts(limits: list[Limit], counts: bool) -> None:
+    assert counts_amounts(build_limits(limits, (), WHOLE)) is counts
+
+
+def test_limits_are_built_with_this_gateways_share_in_the_order_of_the_quota() -> None:
+    wanted = [limit_of("b", 7), limit_of("a", 9, "InputTokens"), limit_of("c", 1, "Concurrency")]
+    built = build_limits(wanted, (), Share(index=1, gateways=2))
+
+    assert [(limit.name, limit.amount, limit.resource) for limit in built] == [
+        ("b", 3, "Requests"),
+        ("a", 4, "InputTokens"),
+        ("c", 0, "Concurrency"),
+    ]
+
+
+def test_a_reload_changes_the_rule_and_keeps_what_was_used() -> None:
+    before = build_limits([limit_of("a", 2)], (), WHOLE)
+    take_all(before, 0.0)
+    after = build_limits([limit_of("a", 8, shadow=True)], before, Share(index=0, gateways=2))
+
+    assert after[0].state(1.0) == LimitState(
+        name="a", resource="Requests", amount=4, used=1, held=0, remaining=3, reset_s=59.0, shadow=True
+    )
+
+
+def test_a_limit_that_counts_something_else_now_is_a_new_one() -> None:
+    before = build_limits([limit_of("a", 2)], (), WHOLE)
+    take_all(before, 0.0)
+    after = build_limits([limit_of("a", 2, "TotalTokens")], before, WHOLE)
+
+    assert after[0] is not before[0]
+    assert after[0].used(0.0) == 0
 
 
 @given(st.integers(0, 10**12), st.integers(1, 100))

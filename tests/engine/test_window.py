@@ -1,5 +1,7 @@
 """A count over a rolling window, in bounded memory."""
 
+from math import inf
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,12 +51,79 @@ def test_how_long_a_count_takes_to_drop() -> None:
     assert count.wait_for_drop(4.0, 4) == 10.0
 
 
+def test_nothing_to_drop_is_nothing_to_wait_for() -> None:
+    assert RollingCount(10.0).wait_for_drop(5.0, 0) == 0.0
+
+
 def test_a_cleared_count_starts_anew() -> None:
     count = RollingCount(10.0)
     count.add(0.0)
+    slot = count.hold(0.0, 7)
     count.clear()
+    count.settle(slot, 7, 2)
 
     assert (count.total(0.0), count.slots()) == (0, 0)
+
+
+def test_what_is_held_counts_until_it_is_settled() -> None:
+    count = RollingCount(10.0)
+    slot = count.hold(0.0, 100)
+    count.add(0.0)
+
+    assert (count.total(5.0), count.held(5.0)) == (101, 100)
+
+    count.settle(slot, 100, 30)
+
+    assert (count.total(5.0), count.held(5.0)) == (31, 0)
+
+
+def test_what_is_settled_leaves_with_the_slot_in_which_it_was_held() -> None:
+    count = RollingCount(10.0)
+    slot = count.hold(0.0, 100)
+    count.settle(slot, 100, 30)
+
+    assert (count.total(9.9), count.total(10.0)) == (30, 0)
+
+
+def test_what_has_left_the_window_gives_nothing_back() -> None:
+    count = RollingCount(10.0)
+    slot = count.hold(0.0, 100)
+    count.hold(5.0, 40)
+
+    assert (count.total(10.0), count.held(10.0)) == (40, 40)
+
+    count.settle(slot, 100, 30)
+
+    assert (count.total(10.0), count.held(10.0)) == (40, 40)
+
+
+def test_a_slot_that_was_all_given_back_keeps_nobody_waiting() -> None:
+    count = RollingCount(10.0)
+    count.add(0.0)
+    count.settle(count.hold(5.0, 100), 100, 0)
+
+    assert count.wait_for_drop(6.0, 1) == 4.0
+
+
+def test_memory_does_not_grow_with_what_is_held() -> None:
+    count = RollingCount(60.0)
+    for tick in range(10_000):
+        count.hold(tick * 0.25, 10**12)
+
+    assert count.slots() <= 62
+
+
+def test_without_an_end_of_the_window_nothing_leaves_but_what_is_settled() -> None:
+    count = RollingCount(inf)
+    first = count.hold(0.0, 1)
+    count.hold(10.0**9, 1)
+
+    assert (count.total(2 * 10.0**9), count.slots()) == (2, 1)
+
+    count.settle(first, 1, 0)
+
+    assert count.total(2 * 10.0**9) == 1
+    assert count.wait_for_drop(2 * 10.0**9, 1) == inf
 
 
 @given(gaps, st.floats(1, 100))
@@ -73,3 +142,23 @@ def test_the_count_is_never_too_small_and_too_large_by_one_slot_at_most(
         assert sum(time + window_s > now_s for time in log) <= counted
         assert counted <= sum(time + window_s + window_s / 60 > now_s - 1e-9 for time in log)
         assert count.slots() <= 62
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.integers(0, 50), st.integers(0, 50)), max_size=40))
+def test_held_and_settled_together_are_never_too_small(
+    steps: list[tuple[float, int, int]],
+) -> None:
+    count = RollingCount(10.0)
+    log: list[tuple[float, int]] = []
+    now_s = 0.0
+    for pause_s, held, spent in steps:
+        now_s += pause_s
+        slot = count.hold(now_s, held)
+        log.append((now_s, held))
+        if spent <= held:
+            count.settle(slot, held, spent)
+            log[-1] = (now_s, spent)
+        counted = count.total(now_s)
+
+        assert sum(amount for time, amount in log if time + 10.0 > now_s) <= counted
+        assert counted <= sum(amount for time, amount in log if time + 10.0 + 1 / 6 > now_s - 1e-9)

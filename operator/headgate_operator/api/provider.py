@@ -65,7 +65,8 @@ class ProviderModel(ApiModel):
     upstream_name: ModelName | None = None
     """What the provider calls it. Without it, `name`."""
     price: ModelPrice | None = None
-    """What it costs here, for routes with `strategy: Cost`. Without it the price is not known, and such a
+    """What it costs here: for limits of US dollars and the ledger, which otherwise go by what is known of the
+    model by its name, and for routes with `strategy: Cost`. Those know nothing else: without it such a
     route asks this provider after those whose price is known.
     """
     max_output_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = None

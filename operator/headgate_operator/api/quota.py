@@ -47,13 +47,13 @@ class Limit(ApiModel):
     cel_rules: ClassVar = (
         Rule(
             "(has(self.resource) && self.resource == 'USD') == (type(self.amount) == string)",
-            "amount is text for resource USD, and a whole number for every other: put US dollars in quotes, "
-            'such as "2.50", and a number of requests or tokens in none',
+            'amount goes in quotes for resource USD, such as "2.50", and is a whole number without quotes '
+            "for every other resource: correct amount, or resource",
             lambda limit: (limit.resource == "USD") == isinstance(limit.amount, str),
         ),
         Rule(
             "type(self.amount) != string || self.amount.matches('[1-9]')",
-            "amount is no money at all: write more than 0, or set models to [] for a tenant that may use none",
+            "amount must be more than 0 US dollars: raise it, or remove the limit",
             lambda limit: not isinstance(limit.amount, str) or parse_usd_micros(limit.amount) > 0,
         ),
         Rule(
@@ -75,8 +75,8 @@ class Limit(ApiModel):
     what the tokens cost by the price of the provider's model. Concurrency: requests under way at one moment.
     """
     amount: Amount
-    """So many within any `window`, or at one moment; for resource USD dollars in quotes, such as `"2.50"`. The
-    connected gateways share it out in equal parts, so that together they never admit more.
+    """A whole number, for resource USD dollars in quotes, such as `"2.50"`: so much within any `window`, or
+    at one moment. The connected gateways share it out in equal parts, so that together they never admit more.
     """
     window: Literal["1m", "1h"] | None = None
     """A rolling minute or hour. Every resource but Concurrency needs it."""
@@ -95,8 +95,8 @@ def _keep_name(field: str, name: str) -> Rule:
 
     return Rule(
         f"!has(self.{field}) || !self.limits.exists(l, l.name == '{name}')",
-        f"{field} is the limit {name}, and limits has one of that name: rename that one, or remove one of the "
-        "two",
+        f"{field} is the limit {name}, and limits has another of that name: rename that one, or remove one "
+        "of the two",
         holds,
     )
 
