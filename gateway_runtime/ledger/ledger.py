@@ -28,7 +28,6 @@ from gateway_runtime.ledger.store import Store, StoreFailed
 
 log = structlog.get_logger()
 
-BATCH_S: Final = 0.05
 BATCH_ROWS: Final = 500
 SPOOL_ROWS: Final = 100_000
 """Some 60 MB, and at 1,000 requests a second a minute and a half of a store that fails."""
@@ -39,16 +38,19 @@ _TRANSACTION_ROWS: Final = 2_000
 """At most, however many wait: other processes want to write, too."""
 _PRUNED_ROWS: Final = 1_000
 _PRUNE_EVERY_S: Final = 3600.0
-_PRUNE_PAUSE_S: Final = 0.2
-"""Between two deletions, while there is more to delete."""
 _DAY_MS: Final = 86_400_000
 
 
-class Pauses(NamedTuple):
-    """Before a store that failed is tried again: doubled each time."""
+class Pace(NamedTuple):
+    """How long the thread waits for what. All guesses, but the first: that much a killed process loses."""
 
-    first_s: float = 0.1
-    longest_s: float = 10.0
+    batch_s: float = 0.05
+    """For more rows, once there is one."""
+    retry_s: float = 0.1
+    """Before a store that failed is tried again; doubled each time."""
+    longest_retry_s: float = 10.0
+    prune_s: float = 0.2
+    """Between two deletions, while there is more to delete."""
 
 
 class LedgerStatistics(NamedTuple):
@@ -68,14 +70,14 @@ class Ledger:
         *,
         keep_days: int | None = DEFAULT_KEEP_DAYS,
         spool_rows: int = SPOOL_ROWS,
-        pauses: Pauses | None = None,
+        pace: Pace | None = None,
     ) -> None:
         """unix: the wall clock. keep_days: older rows are deleted; None keeps all."""
         self._store = store
         self._unix = unix
         self._keep_days = keep_days
         self._spool_rows = spool_rows
-        self._pauses = pauses or Pauses()
+        self._pace = pace or Pace()
         # Both ends of a deque may be used by two threads without a lock.
         self._rows: deque[UsageRow] = deque()
         self._in_hand = 0
@@ -125,19 +127,19 @@ class Ledger:
             self._thread = None
 
     def _run(self) -> None:
-        pause_s = self._pauses.first_s
+        pause_s = self._pace.retry_s
         while True:
             self._gather()
             closing = self._closing.is_set()
             if self._write_rows() and self._prune():
-                pause_s = self._pauses.first_s
+                pause_s = self._pace.retry_s
                 if closing and not self._rows:
                     break
             elif closing:
                 break
             else:
                 self._closing.wait(pause_s)
-                pause_s = min(2 * pause_s, self._pauses.longest_s)
+                pause_s = min(2 * pause_s, self._pace.longest_retry_s)
         self._store.close()
         if self._rows:
             log.error("usage rows lost", rows=len(self._rows))
@@ -149,7 +151,7 @@ class Ledger:
         # Cleared before the rows are looked at: one that comes behind sets it again.
         self._some.clear()
         if self._rows and not self._closing.is_set() and not self._failing:
-            self._many.wait(BATCH_S)
+            self._many.wait(self._pace.batch_s)
         self._many.clear()
 
     def _write_rows(self) -> bool:
@@ -222,7 +224,7 @@ class Ledger:
         except StoreFailed as error:
             self._note_failure(error)
             return False
-        self._prune_at_s = now_s + (_PRUNE_PAUSE_S if deleted == _PRUNED_ROWS else _PRUNE_EVERY_S)
+        self._prune_at_s = now_s + (self._pace.prune_s if deleted == _PRUNED_ROWS else _PRUNE_EVERY_S)
         self._note_success()
         return True
 

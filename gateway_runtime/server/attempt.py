@@ -11,9 +11,10 @@ from gateway_runtime.engine.plan import Choice
 from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.providers.wires.bedrock.credentials import UnusableCredential
 from gateway_runtime.server.address import address
+from gateway_runtime.server.call import Call, Ended, PassedAnswer, Sent
 from gateway_runtime.server.endpoint import Attempt
 from gateway_runtime.server.patience import Patience
-from gateway_runtime.server.relay import Call, Ended, PassedAnswer, Relay, Sent
+from gateway_runtime.server.relay import Relay
 from gateway_runtime.tokens import TokenRefused
 from gateway_runtime.upstream.exchange import UpstreamFailure
 

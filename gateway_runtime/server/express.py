@@ -27,6 +27,7 @@ from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.providers.operations import CHAT, EMBEDDINGS, LANGCHAIN, MESSAGES, OPERATIONS
 from gateway_runtime.providers.request_body import RequestBody, read_body
 from gateway_runtime.providers.translation import Question, Translation
+from gateway_runtime.server.call import Sent
 from gateway_runtime.server.endpoint import Attempt
 from gateway_runtime.server.front import CALLER_LEFT, Front, FrontReply
 from gateway_runtime.server.headers import build_fixed_lines, build_varying_lines
@@ -34,7 +35,6 @@ from gateway_runtime.server.journey import Begun, Journey, note_attempt
 from gateway_runtime.server.lane import Lane
 from gateway_runtime.server.patience import explain_lateness
 from gateway_runtime.server.record import Record
-from gateway_runtime.server.relay import Sent
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.reply import CallerGone
 from gateway_runtime.upstream.exchange import DiedIdle, Exchange, UpstreamAnswer, UpstreamFailure

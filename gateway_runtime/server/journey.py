@@ -27,6 +27,7 @@ from gateway_runtime.engine.trace import Why
 from gateway_runtime.providers.translation import Pin, Question
 from gateway_runtime.server.address import Desk
 from gateway_runtime.server.attempt import make_attempt
+from gateway_runtime.server.call import Call, Ended, PassedAnswer, Sent
 from gateway_runtime.server.credentials import RefusedCredentials
 from gateway_runtime.server.endpoint import Attempt, Clock
 from gateway_runtime.server.headers import JSON, build_headers
@@ -42,7 +43,6 @@ from gateway_runtime.server.refusal import (
     refuse_without_credential,
     refuse_without_targets,
 )
-from gateway_runtime.server.relay import Call, Ended, PassedAnswer, Sent
 from gateway_runtime.server.reload import Reloader
 from gateway_runtime.server.reply import Reply
 from gateway_runtime.server.state import LiveState

@@ -16,7 +16,7 @@ from gateway_runtime.engine.budget import RetryBudget
 from gateway_runtime.engine.hedge import pick_hedge, wait_before_hedge
 from gateway_runtime.engine.plan import Choice
 from gateway_runtime.engine.trace import Why
-from gateway_runtime.server.relay import Call, Ended
+from gateway_runtime.server.call import Call, Ended
 from gateway_runtime.server.reply import Reply
 
 Send = Callable[[Choice, Call], Awaitable[Ended | None]]

@@ -11,11 +11,9 @@ torn event, only the error event after it, and no clean end of the connection.
 
 import asyncio
 import math
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
-from gateway_runtime.contract.errors import ErrorCode
 from gateway_runtime.contract.secret import REDACTED, Secret
 from gateway_runtime.contract.table import Credential
 from gateway_runtime.engine.learnt import LearntLimits, LimitKey, read_wait
@@ -23,12 +21,13 @@ from gateway_runtime.engine.plan import Choice
 from gateway_runtime.engine.retry import Outcome, classify
 from gateway_runtime.providers.answer import Fault
 from gateway_runtime.providers.cause import Cause
-from gateway_runtime.providers.translation import Question, Translation
+from gateway_runtime.providers.translation import Translation
 from gateway_runtime.providers.usage import Usage
 from gateway_runtime.providers.wire import CallerStream
-from gateway_runtime.server.address import Addressed, Desk
+from gateway_runtime.server.address import Addressed
+from gateway_runtime.server.call import Call, Ended, PassedAnswer, Sent
 from gateway_runtime.server.cost import find_prices
-from gateway_runtime.server.endpoint import Attempt, Clock
+from gateway_runtime.server.endpoint import Attempt
 from gateway_runtime.server.headers import (
     JSON,
     build_event_headers,
@@ -36,14 +35,10 @@ from gateway_runtime.server.headers import (
     parse_retry_after,
     select_passed,
 )
-from gateway_runtime.server.metrics import Metrics
 from gateway_runtime.server.paced import PacedBody
-from gateway_runtime.server.patience import Patience, Timekeeper
-from gateway_runtime.server.record import Record
+from gateway_runtime.server.patience import Patience
 from gateway_runtime.server.refusal import interrupt_stream
-from gateway_runtime.server.reply import Reply
-from gateway_runtime.server.upload import Upload
-from gateway_runtime.upstream.exchange import DiedIdle, Transport, UpstreamAnswer, UpstreamFailure
+from gateway_runtime.upstream.exchange import DiedIdle, UpstreamAnswer, UpstreamFailure
 from gateway_runtime.upstream.trust import settings_of
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -70,51 +65,6 @@ _OUTCOMES: Final = {
     Cause.SERVER_ERROR: Outcome.SERVER_ERROR,
 }
 """What the engine makes of a provider's words; neither of the two knows the other."""
-
-
-class Call(NamedTuple):
-    """What stays the same over all attempts of a request."""
-
-    question: Question
-    record: Record
-    reply: Reply
-    transport: Transport
-    metrics: Metrics
-    clock: Clock
-    keeper: Timekeeper
-    desk: Desk
-    upload: Upload | None = None
-    """The body, where it is a form."""
-
-
-class Sent(NamedTuple):
-    """A request that went out before there was a Relay for it, and what came back: see `express`."""
-
-    attempt: Attempt
-    credential: Credential | None
-    at_s: float
-    result: UpstreamAnswer | UpstreamFailure
-
-
-class PassedAnswer(NamedTuple):
-    """A provider's refusal, fit to be passed on."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes | None
-    """None: it says nothing that the caller's SDK could read."""
-
-
-class Ended(NamedTuple):
-    """How an attempt ended. `reason` is one clause, empty when all was well."""
-
-    outcome: Outcome
-    reason: str = ""
-    answered: bool = False
-    retry_after_s: float | None = None
-    passed: PassedAnswer | None = None
-    error: ErrorCode | None = None
-    """Whose words `passed` has, when they are ours."""
 
 
 class Relay:
