@@ -219,6 +219,6 @@ _NOTHING_TAKEN = Taken(None)
 
 
 def _refuse(limits: Sequence[RollingLimit], now_s: float) -> Refused:
-    spent = [limit for limit in limits if limit.remaining(now_s) == 0]
-    longest = max(spent, key=lambda limit: limit.wait_for_room(now_s))
-    return Refused(longest.standing(now_s), longest.wait_for_room(now_s))
+    waits = [(limit.wait_for_room(now_s), limit) for limit in limits if limit.remaining(now_s) == 0]
+    wait_s, longest = max(waits, key=lambda wait: wait[0])
+    return Refused(longest.standing(now_s), wait_s)

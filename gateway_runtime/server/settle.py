@@ -10,9 +10,13 @@ rule: an estimate is never above the bound, which is what was held; `Hold.settle
 
 from typing import Final
 
+import structlog
+
 from gateway_runtime.engine.amounts import Spent
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.reservation import Reservation
+
+log = structlog.get_logger()
 
 _BYTES_PER_TOKEN: Final = 4
 """Of English; other languages have fewer, and then more tokens were used than are settled here."""
@@ -23,7 +27,11 @@ def settle(record: Record, now_s: float) -> None:
     reservation = record.reservation
     if reservation is None:
         return
-    reservation.hold.settle(find_spent(record, reservation), now_s)
+    hold = reservation.hold
+    hold.settle(find_spent(record, reservation), now_s)
+    if hold.cut:
+        # Our bound was none, or the provider's usage is not to be believed: somebody has to look.
+        log.warning("used more than was reserved", request_id=record.request_id, limits=hold.cut)
 
 
 def find_spent(record: Record, reservation: Reservation) -> Spent:
