@@ -34,6 +34,7 @@ from gateway_runtime.server.forms import serve_form
 from gateway_runtime.server.headers import JSON, build_error_headers, build_headers
 from gateway_runtime.server.journey import Room
 from gateway_runtime.server.kept import Wanted, serve_kept
+from gateway_runtime.server.limits_api import LIMITS, describe_limits
 from gateway_runtime.server.load import Load
 from gateway_runtime.server.log import log_bug
 from gateway_runtime.server.providers_api import (
@@ -65,6 +66,7 @@ SERVED: Final = (
     *(f"{operation.method} {operation.path}" for operation in KEPT if not operation.lists),
     f"GET {MODELS}",
     f"GET {MODELS}/{{id}}",
+    f"GET {LIMITS}",
     f"GET {USAGE}",
 )
 
@@ -201,6 +203,13 @@ class Front:
                 return await self._refuse_method(incoming, "GET", reply, record)
             body = self._describe_models(incoming, record)
             return await reply.send(200, build_headers(record, self.room.clock.now(), JSON), body)
+        if path == LIMITS:
+            if method != "GET":
+                return await self._refuse_method(incoming, "GET", reply, record)
+            _, tenant = authenticate(self.room.reloader.running, incoming.key, record)
+            now_s = self.room.clock.now()
+            told = describe_limits(self.room.state, tenant, now_s)
+            return await reply.send(200, build_headers(record, now_s, JSON), told)
         if path == USAGE:
             if method != "GET":
                 return await self._refuse_method(incoming, "GET", reply, record)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from gateway_runtime.contract.table import Limit, LimitResource, Model, Price, RoutingTable
 from gateway_runtime.engine.limits import LimitState
+from gateway_runtime.ledger.usd import format_usd
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.server.fake_provider import FakeProvider
 from tests.contract.tables import build_target
@@ -262,3 +263,34 @@ async def test_an_edit_changes_the_amount_and_nothing_that_was_used(fake: FakePr
         state = look(rig)
 
     assert (state.amount, state.used) == (500, usage_of(answer)["total_tokens"])
+
+
+async def test_a_caller_can_ask_how_it_stands(fake: FakeProvider) -> None:
+    limits = [
+        limit("TotalTokens", 1000),
+        replace(limit("USD", DOLLAR, shadow=True), name="money"),
+        replace(limit("Requests", 5), name="often"),
+    ]
+    async with serving(limited(fake.url, *limits, price=CHEAP)) as rig:
+        used = usage_of(await rig.ask(BODY))
+        told = await rig.ask(method="GET", path="/v1/limits")
+        unknown = await rig.ask(method="GET", path="/v1/limits", key="sk-wrong")
+        wrong = await rig.ask(BODY, path="/v1/limits")
+
+    tokens, money, often = told.json["data"]
+    cost = used["prompt_tokens"] * 1_000_000 + used["completion_tokens"] * 2_000_000
+    assert told.json["tenant"] == "chat/team"
+    assert told.json["shared_by_gateways"] == 1
+    assert 0 < tokens.pop("resets_in_s") <= 60
+    assert tokens == {
+        "name": "most",
+        "resource": "TotalTokens",
+        "mode": "Enforce",
+        "amount": 1000,
+        "used": used["total_tokens"],
+        "held": 0,
+        "remaining": 1000 - used["total_tokens"],
+    }
+    assert (money["mode"], money["amount"], money["used"]) == ("Shadow", "1", format_usd(cost))
+    assert (often["used"], often["remaining"]) == (1, 4)
+    assert (unknown.status, wrong.status, wrong.headers["allow"]) == (401, 405, "GET")
