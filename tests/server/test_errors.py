@@ -171,7 +171,7 @@ async def test_an_unknown_path_is_answered_with_those_that_are_served(fake: Fake
         "POST /v1/responses/{id}/cancel, GET /v1/responses/{id}/input_items, POST /v1/files, "
         "GET /v1/files/{id}, DELETE /v1/files/{id}, GET /v1/files/{id}/content, POST /v1/batches, "
         "GET /v1/batches/{id}, POST /v1/batches/{id}/cancel, GET /v1/models, GET /v1/models/{id}, "
-        "GET /v1/usage.",
+        "GET /v1/limits, GET /v1/usage.",
     )
 
 
