@@ -51,8 +51,8 @@ class ErrorCode(Enum):
     MISSING_NAMESPACE = _Facts("HG1028", 400, "invalid_request_error", "missing_namespace", False)
     PROVIDERS_UNAVAILABLE = _Facts("HG1029", 503, "api_error", "providers_unavailable", True)
     LEDGER_UNAVAILABLE = _Facts("HG1030", 503, "api_error", "ledger_unavailable", True)
-    OVER_LIMIT = _Facts("HG1030", 400, "invalid_request_error", "request_over_limit", False)
-    UNPRICED = _Facts("HG1031", 400, "invalid_request_error", "unpriced_model", False)
+    OVER_LIMIT = _Facts("HG1031", 400, "invalid_request_error", "request_over_limit", False)
+    UNPRICED = _Facts("HG1032", 400, "invalid_request_error", "unpriced_model", False)
 
     @property
     def id(self) -> str:

@@ -92,11 +92,14 @@ class Ledger:
         self._some = threading.Event()
         self._many = threading.Event()
         self._closing = threading.Event()
+        self._begun = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
+        """Blocks until the store is open, or has failed for the first time."""
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
+        self._begun.wait()
 
     def record(self, row: UsageRow) -> None:
         """Never blocks and never raises. Takes 0.15 µs."""
@@ -127,6 +130,12 @@ class Ledger:
             self._thread = None
 
     def _run(self) -> None:
+        try:
+            self._store.open()
+        except StoreFailed as error:
+            self._note_failure(error)
+        finally:
+            self._begun.set()
         pause_s = self._pace.retry_s
         while True:
             self._gather()
@@ -155,8 +164,12 @@ class Ledger:
         self._many.clear()
 
     def _write_rows(self) -> bool:
-        """All that wait. False: the store failed."""
-        while rows := self._take():
+        """All that wait by now; what comes meanwhile gathers for the next time, since small transactions cost
+        five times as much a row. False: the store failed.
+        """
+        left = len(self._rows)
+        while left > 0 and (rows := self._take()):
+            left -= len(rows)
             try:
                 self._store.write(rows)
             except StoreFailed as error:

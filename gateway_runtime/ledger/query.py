@@ -8,7 +8,7 @@ Days are those of UTC, here as everywhere. Wrong texts raise WrongQuery, with a 
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
@@ -20,6 +20,8 @@ BY: Final[tuple[By, ...]] = get_args(By)
 DEFAULT_SINCE: Final = "30d"
 
 _UNITS_S: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _AGE: Final = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
 
 
@@ -72,7 +74,7 @@ def parse_moment(text: str, now_unix_s: float) -> int:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return max(0, int(moment.timestamp() * 1000))
+        return max(0, (moment - _EPOCH) // _MILLISECOND)  # a float would be a millisecond off, at times
     except (ValueError, OverflowError) as error:
         raise WrongQuery(
             f'"{text[:50]}" is no time: write how long ago (12h, 30d, 4w), a day (2026-11-01) or a moment '

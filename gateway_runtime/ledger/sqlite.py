@@ -16,7 +16,6 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +31,8 @@ SCHEMA: Final = 1
 BUSY_S: Final = 5.0
 """How long a process waits for another's transaction, which takes milliseconds."""
 
-_ROWS_AT_ONCE: Final = 100
+_ROWS_AT_ONCE: Final = (100, 25, 5, 1)
+"""Few sizes, so that each statement is prepared once: 100 rows take 0.8 ms to prepare."""
 _COLUMNS: Final = UsageRow.__struct_fields__
 _CREATE: Final = (
     """\
@@ -110,14 +110,20 @@ class SqliteStore:
     def __repr__(self) -> str:
         return f"<SqliteStore {self._path}>"
 
+    def open(self) -> None:
+        with self._writing():
+            pass
+
     def write(self, rows: Sequence[UsageRow]) -> None:
         with self._writing() as connection, _transaction(connection):
-            for start in range(0, len(rows), _ROWS_AT_ONCE):
-                part = rows[start : start + _ROWS_AT_ONCE]
-                values: list[object] = []
-                for row in part:
-                    values += msgspec.structs.astuple(row)
-                connection.execute(_build_insert(len(part)), values)
+            start = 0
+            for count in _ROWS_AT_ONCE:
+                while len(rows) - start >= count:
+                    values: list[object] = []
+                    for row in rows[start : start + count]:
+                        values += msgspec.structs.astuple(row)
+                    connection.execute(_INSERTS[count], values)
+                    start += count
 
     def prune(self, before_unix_ms: int, limit: int) -> int:
         with self._writing() as connection:
@@ -214,12 +220,14 @@ def _build_sum(row: Sequence[object], groups: int) -> Sum:
     return Sum(group=names, **numbers)
 
 
-@lru_cache(_ROWS_AT_ONCE)
 def _build_insert(rows: int) -> str:
     one = f"({', '.join('?' * len(_COLUMNS))})"
     columns, values = ", ".join(_COLUMNS), ", ".join([one] * rows)
     # Not OR IGNORE, which would also pass over rows that break another rule of the table.
     return f"INSERT INTO usage ({columns}) VALUES {values} ON CONFLICT (request_id) DO NOTHING"
+
+
+_INSERTS: Final = {count: _build_insert(count) for count in _ROWS_AT_ONCE}
 
 
 def _read_schema(connection: sqlite3.Connection, path: Path) -> int:

@@ -22,6 +22,9 @@ class StoreFailed(Exception):
 class Store(Protocol):
     """All raise StoreFailed. Any other exception out of `write` means that a row cannot be kept at all."""
 
+    def open(self) -> None:
+        """Makes it, if need be, so that it can be read from now on. `write` opens by itself, too."""
+
     def write(self, rows: Sequence[UsageRow]) -> None:
         """All or none. A row whose id is there already is passed over."""
 

@@ -180,7 +180,7 @@ class Gateway:
     async def _open_front(self) -> None:
         settings = self._settings
         if self._ledger is not None:
-            self._ledger.start()
+            await asyncio.to_thread(self._ledger.start)
         await self._plain_runner.setup()
         tls: dict[str, Any] = {}
         if settings.tls is not None:

@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gateway_runtime.ledger.sqlite import SqliteStore
 from headgate.folder import parse_file
 from headgate_operator.api.manifest import BrokenManifest, parse_manifest
 from tests.e2e.processes import wait_until
 from tests.kube.cluster import Cluster
+from tests.ledger.rows import build_rows
 
 PAGES = (Path("README.md"), *sorted(Path("docs").glob("*.md")))
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -58,8 +60,13 @@ def test_yaml_in_the_docs_is_what_the_api_takes(page: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(("page", "command"), commands("headgate"))
-def test_headgate_commands_in_the_docs_succeed(page: Path, command: str) -> None:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+def test_headgate_commands_in_the_docs_succeed(page: Path, command: str, tmp_path: Path) -> None:
+    """There is a ledger in its place, as after some days of `headgate up`."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "XDG_STATE_HOME": str(tmp_path)}
+    store = SqliteStore(tmp_path / "headgate" / "usage.db")
+    store.write(build_rows(3))
+    store.close()
 
     done = subprocess.run(shlex.split(command), env=environment, capture_output=True, text=True, check=False)
 

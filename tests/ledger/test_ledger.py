@@ -34,6 +34,10 @@ class MemoryStore:
         self.closed = False
         self._changed = threading.Condition()
 
+    def open(self) -> None:
+        if self.fails:
+            raise StoreFailed(self.fails)
+
     @property
     def ids(self) -> list[str]:
         return [name for batch in self.batches for name in batch]
@@ -187,6 +191,17 @@ def test_old_rows_are_deleted_from_the_start_in_small_steps(store: MemoryStore) 
         store.wait(lambda: len(store.pruned) == 3)
 
     assert store.pruned == [(NOON_MS - 30 * DAY_MS, 1000)] * 3
+
+
+def test_a_store_that_fails_from_the_start_is_told_before_the_first_row(store: MemoryStore) -> None:
+    store.fails = "/state/usage.db: Permission denied"
+    with capture_logs() as logs, keeping(store):
+        told = list(logs)
+        store.fails = ""
+
+    assert [(line["event"], line["reason"]) for line in told] == [
+        ("ledger cannot be written", "/state/usage.db: Permission denied")
+    ]
 
 
 def test_sums_are_the_stores(store: MemoryStore) -> None:

@@ -255,6 +255,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert str(error.value) == f"{tmp_path}/file/usage.db: File exists"
 
 
+def test_a_file_that_was_only_opened_has_sums_of_nothing(store: SqliteStore) -> None:
+    store.open()
+
+    assert count(store) == 0
+    assert store.sum_usage(ask("tenant")) == []
+
+
 def test_reading_makes_no_file(path: Path) -> None:
     with pytest.raises(StoreFailed, match="unable to open database file"):
         SqliteStore(path).sum_usage(ask())

@@ -93,7 +93,7 @@ async def test_a_request_that_never_fits_is_told_so(fake: FakeProvider) -> None:
     async with serving(limited(fake.url, limit("OutputTokens", 40))) as rig:
         answer = await rig.ask(BODY)
 
-    assert (answer.status, answer.error["headgate"]) == (400, "HG1030")
+    assert (answer.status, answer.error["headgate"]) == (400, "HG1031")
     assert answer.error["message"] == (
         'Limit "most" of chat/team has 40 output tokens at this gateway, and this request may need 50 output '
         "tokens. Send less, or allow a shorter answer with `max_tokens`."
@@ -117,7 +117,7 @@ async def test_pictures_are_bounded_by_the_models_context(fake: FakeProvider) ->
     async with serving(limited(fake.url, limit("InputTokens", 10_000))) as rig:
         answer = await rig.ask(asked)
 
-    assert answer.error["headgate"] == "HG1030"
+    assert answer.error["headgate"] == "HG1031"
 
 
 async def test_money_is_held_by_the_dearest_and_settled_by_what_was_used(fake: FakeProvider) -> None:
@@ -150,7 +150,7 @@ async def test_a_model_without_a_price_is_refused_under_a_limit_of_money_or_serv
         await rig.apply(limited(fake.url, limit("USD", DOLLAR), unpriced=True))
         served = await rig.ask(BODY)
 
-    assert (refused.status, refused.error["headgate"]) == (400, "HG1031")
+    assert (refused.status, refused.error["headgate"]) == (400, "HG1032")
     assert served.status == 200
 
 

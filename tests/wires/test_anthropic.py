@@ -4,19 +4,25 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gateway_runtime.contract.errors import GatewayError
 from gateway_runtime.contract.secret import Secret
 from gateway_runtime.providers.answer import Fault
 from gateway_runtime.providers.cause import Cause, judge_error
 from gateway_runtime.providers.chat.answer import ChatAnswer
-from gateway_runtime.providers.chat.request import read_chat
+from gateway_runtime.providers.chat.losses import Losses
+from gateway_runtime.providers.chat.request import CacheControl, Message, TextPart, read_chat
 from gateway_runtime.providers.usage import Usage
 from gateway_runtime.providers.wire import EmbeddingsRequest, Outgoing, Target
+from gateway_runtime.providers.wires.anthropic.messages import (
+    build_conversation,
+    build_plain_conversation,
+)
 from gateway_runtime.providers.wires.anthropic.models import read_model
 from gateway_runtime.providers.wires.anthropic.stream import AnthropicStream
 from gateway_runtime.providers.wires.anthropic.wire import AnthropicWire
-from tests.wires.golden import check_golden, find_orphans, find_situations
+from tests.wires.golden import check_golden, encode, find_orphans, find_situations
 
 CHAT = read_chat(b'{"model":"smart","messages":[{"role":"user","content":"Hello"}]}')
 OUTGOING = Outgoing("/messages", b"{}")
@@ -220,3 +226,44 @@ def test_bytes_that_are_no_utf8_are_malformed_wherever_they_stand(block: bytes) 
     assert stream.fault is not None
     assert stream.fault.kind == "malformed"
     assert answer == Fault("malformed", "its body is not a message")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in find_situations("anthropic") if p.name.startswith("chat-")],
+    ids=lambda path: path.name,
+)
+def test_the_short_way_for_plain_conversations_says_the_same_as_the_long_one(path: Path) -> None:
+    """A text is short for a list of one block: https://docs.anthropic.com/en/api/messages."""
+    try:
+        messages = read_chat(encode(json.loads(path.read_text())["body"])).messages
+        plain = build_plain_conversation(messages)
+    except GatewayError:
+        return
+    if plain is None:
+        return
+    blocks = [{"type": "text", "text": plain.system}] if plain.system else []
+    turns = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in plain.turns]
+
+    assert build_conversation(messages, Losses("Anthropic", drop=False)) == (blocks, turns)
+
+
+def test_what_is_not_plain_takes_the_long_way() -> None:
+    texts = [Message(role="user", content="Hi"), Message(role="assistant", content="Ho")]
+    others = [
+        [],
+        [Message(role="system", content="Be kind.")],
+        texts,  # the answer is to be continued
+        [texts[0], texts[0]],
+        [texts[1], texts[0]],
+        [Message(role="user", content="  ")],
+        [Message(role="user", content=[TextPart("Hi")])],
+        [replace(texts[0], name="Ada")],
+        [replace(texts[0], cache_control=CacheControl("ephemeral"))],
+        [texts[0], Message(role="system", content="Be kind.")],
+        [Message(role="developer", content="Be kind."), texts[0]],
+        [texts[0], replace(texts[1], refusal="No."), texts[0]],
+    ]
+
+    assert [build_plain_conversation(messages) for messages in others] == [None] * len(others)
+    assert build_plain_conversation([texts[0], texts[1], texts[0]]) is not None

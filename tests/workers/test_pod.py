@@ -19,6 +19,7 @@ from gateway_runtime.server.fake_provider import FakeProvider
 from gateway_runtime.server.settings import GatewaySettings
 from gateway_runtime.workers.pod import Pod, settings_for_worker
 from tests.server.certificates import Authority
+from tests.server.ledgers import read_rows
 from tests.server.rig import CHAT, DEAD_URL, PROBE, provider, route, settings, table, tenant
 from tests.server.test_disk import save
 from tests.server.test_tls import calling, find_server
@@ -44,6 +45,21 @@ async def test_both_workers_answer_and_their_metrics_and_reports_are_one(
         {"index": 0, "gateways": 2},
         {"index": 1, "gateways": 2},
     ]
+
+
+async def test_both_workers_write_to_one_ledger_and_a_graceful_stop_loses_no_row(
+    tmp_path: Path, fake: FakeProvider
+) -> None:
+    path = tmp_path / "usage.db"
+    async with serving_pod(tmp_path / "state", table(provider(fake.url)), "--ledger", str(path)) as rig:
+        asked = await rig.ask_until_both_served()
+        last = await asyncio.gather(*(rig.ask() for _ in range(50)))
+        errors = [line for line in rig.events if line["level"] == "error"]
+    rows = read_rows(path)
+
+    assert set(last) == {200}
+    assert errors == []
+    assert len(rows) == len({row.request_id for row in rows}) == asked + 50
 
 
 async def test_a_limit_of_10_admits_exactly_10_requests(tmp_path: Path, fake: FakeProvider) -> None:

@@ -49,8 +49,40 @@ Block = dict[str, object]
 
 
 class Conversation(NamedTuple):
-    system: list[Block]
+    system: str | list[Block]
     turns: list[dict[str, object]]
+
+
+def build_plain_conversation(messages: Sequence[Message]) -> Conversation | None:
+    """What most conversations are: a system message perhaps, then user and assistant in turn, text each time.
+    1 µs instead of 4. None: it is another one.
+    """
+    turns: list[dict[str, object]] = []
+    system = ""
+    role = "assistant"
+    for message in messages:
+        text = message.content
+        speaker = message.role
+        if (
+            not isinstance(text, str)
+            or not text
+            or text.isspace()
+            or speaker == role
+            or message.name is not None
+            or message.refusal is not None
+            or message.tool_calls is not None
+            or message.thinking_blocks is not None
+            or message.cache_control is not None
+        ):
+            return None
+        if speaker == "user" or speaker == "assistant":
+            role = speaker
+            turns.append({"role": speaker, "content": text})
+        elif speaker == "system" and not system and not turns:
+            system = text
+        else:
+            return None
+    return Conversation(system, turns) if role == "user" and turns else None
 
 
 def build_conversation(messages: Sequence[Message], losses: Losses) -> Conversation:
