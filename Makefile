@@ -14,12 +14,14 @@ help:  ## list the targets
 $(READY): requirements/dev.txt pyproject.toml scripts/setup
 	@scripts/setup $(VENV)
 
-bench: $(READY)  ## measure propagation, scale and speed anew into bench/RESULTS.md (forty minutes)
+bench: $(READY)  ## measure propagation, scale, speed, providers and ledger anew into bench/RESULTS.md (an hour)
 	@$(BIN)/python -m tests.kube.assets
 	@$(BIN)/python -m bench.propagation
 	@$(BIN)/python -m bench.scale
 	-@$(BIN)/python -m bench.speed --setup
 	@$(BIN)/python -m bench.speed
+	@$(BIN)/python -m bench.providers
+	@$(BIN)/python -m bench.ledger
 
 bench-quick: $(READY)  ## compare the CPU of a request with the last recorded figure (a minute)
 	@$(BIN)/python -m bench.quick
