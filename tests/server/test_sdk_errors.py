@@ -8,6 +8,7 @@ from typing import Any
 import anthropic
 import msgspec
 import openai
+import pydantic
 import pytest
 
 from gateway_runtime.contract.table import Limit, Timeouts
@@ -234,3 +235,39 @@ async def test_another_target_serves_what_the_first_cannot_say() -> None:
 
     assert (answer.status, answer.headers["x-headgate-provider"]) == (200, "chat/openai")
     assert (len(first.seen), len(second.seen)) == (0, 1)
+
+
+async def test_input_that_a_provider_flags_is_not_permitted_in_either_client() -> None:
+    flagged = {"error": {"message": "Your input was flagged.", "type": "invalid_request_error"}}
+    async with behind("openai") as (rig, upstream):
+        upstream.refusal = 403, json.dumps(flagged).encode()
+        with pytest.raises(openai.PermissionDeniedError, match="flagged"):
+            await ask_as_openai(rig)
+        with pytest.raises(anthropic.PermissionDeniedError, match="flagged"):
+            await ask_as_anthropic(rig)
+
+
+async def test_a_provider_that_is_out_of_service() -> None:
+    async with behind("anthropic") as (rig, upstream):
+        upstream.refusal = 503, json.dumps(ANTHROPIC_ERROR).encode()
+        with pytest.raises(anthropic.ServiceUnavailableError):
+            await ask_as_anthropic(rig)
+
+
+@pytest.mark.parametrize(
+    ("situation", "raised"),
+    [
+        ("length", openai.LengthFinishReasonError),
+        ("refusal", openai.ContentFilterFinishReasonError),
+    ],
+)
+async def test_an_answer_that_is_not_whole_cannot_be_parsed(
+    situation: str, raised: type[openai.OpenAIError]
+) -> None:
+    class Weather(pydantic.BaseModel):
+        city: str
+
+    async with behind("anthropic") as (rig, upstream), openai_client(rig) as client:
+        upstream.situation = situation
+        with pytest.raises(raised):
+            await client.chat.completions.parse(model="some-model", messages=ASKED, response_format=Weather)
