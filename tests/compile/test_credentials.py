@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway_runtime.contract.secret import Secret
@@ -182,6 +182,7 @@ _pieces = st.sampled_from(
 )
 
 
+@example(pieces=["[default]\n", "a\n", " b=c"])
 @given(pieces=st.lists(_pieces, max_size=12))
 def test_the_two_judge_any_text_alike(pieces: list[str]) -> None:
     text = "".join(pieces)

@@ -112,7 +112,9 @@ def _read_credentials_file(text: str) -> Mapping[str, str] | None:
     )
     try:
         parser.read_string(text if text.startswith("[") else f"[default]\n{text}")
-    except configparser.Error:
+    except (configparser.Error, AttributeError):
+        # The latter is configparser's own slip, up to Python 3.12: a name without a value, and a line that
+        # goes on with it.
         return None
     for section in sorted(parser.sections(), key=lambda name: name != "default"):
         if parser.options(section):

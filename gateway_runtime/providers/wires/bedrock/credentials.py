@@ -81,7 +81,9 @@ def _read_ini(text: str) -> Mapping[str, str]:
     )
     try:
         parser.read_string(text if text.startswith("[") else f"[default]\n{text}")
-    except configparser.Error:
+    except (configparser.Error, AttributeError):
+        # The latter is configparser's own slip, up to Python 3.12: a name without a value, and a line that
+        # goes on with it.
         raise UnusableCredential("The credential cannot be read as an AWS credentials file.") from None
     sections = sorted(parser.sections(), key=lambda section: section != "default")
     filled = [parser.items(section) for section in sections if parser.options(section)]
