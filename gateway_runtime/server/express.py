@@ -130,10 +130,8 @@ class Express:
         key_hash: KeyHash | None,
         now_s: float,
     ) -> "Ride | None":
-        """None: a limit of the tenant leaves no room, or it has others than of requests."""
+        """None: a limit of the tenant leaves no room."""
         front = self._front
-        if front.room.state.reserves(lane.tenant):
-            return None
         taken = take_all(front.room.state.limits_of(lane.tenant), now_s)
         if isinstance(taken, Refused):
             return None
@@ -153,6 +151,8 @@ class Express:
         route = None if running is None else running.live.match_route(tenant, model)
         if running is None or route is None or route.hedge is not None:
             return None
+        if self._front.room.state.reserves(tenant):
+            return None  # what it may cost has to be bounded first
         if len(self._lanes) >= _LANES_KEPT:
             self._lanes.clear()
         lane = self._lanes[tenant.id, model, path] = Lane(self._front, running, tenant, route, model, path)
@@ -214,13 +214,15 @@ class Ride:
             self._hand_over(None)
             return
         self._attempt = attempt
-        sent = stop.send(body, record, self._hear)
-        if sent is None:
+        if stop.passing is not None:
+            exchange = stop.passing.send_at_once(record.request_id, body.build(choice.model), self._hear)
+        else:
+            exchange, self._translation = stop.send_translated(body, record, self._hear)
+        if exchange is None:
             attempt.end(Outcome.CANCELLED, "")
             self._attempt = None
             self._hand_over(None)
             return
-        exchange, self._translation = sent
         self._exchange = exchange
         note_attempt(record, choice, lane.route)
         self._sent_s = sent_s = room.clock.now()

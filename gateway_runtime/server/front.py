@@ -277,7 +277,8 @@ class Front:
 
     def _finish(self, record: Record) -> None:
         now_s = self.room.clock.now()
-        settle(record, now_s)
+        if record.reservation is not None:
+            settle(record, record.reservation, now_s)
         self.room.metrics.count_request(record, now_s)
         if self._ledger is not None:
             row = build_row(record, now_s, self.room.clock.unix())

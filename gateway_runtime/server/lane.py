@@ -153,18 +153,15 @@ class Stop:
         if path is not None and not self._varies:
             self.passing = self._find_prepared(path)
 
-    def send(
+    def send_translated(
         self, body: RequestBody, record: Record, tell: Callable[[UpstreamAnswer | UpstreamFailure], bool]
-    ) -> tuple[Exchange, Translation | None] | None:
-        """None: nothing was sent, and a task has to see to it. The translation reads the answer; without one
-        it passes as it comes.
+    ) -> tuple[Exchange | None, Translation | None]:
+        """What is not `passing`. Without an Exchange nothing was sent, and a task has to see to it; else the
+        Translation reads the answer.
         """
-        if self.passing is not None:
-            exchange = self.passing.send_at_once(record.request_id, body.build(self._choice.model), tell)
-            return None if exchange is None else (exchange, None)
         wire = self._wire
         if wire is None:
-            return None
+            return _NOT_SENT
         unix_s = self._front.room.clock.unix()
         stamp = Stamp(record.request_id, int(unix_s), self._choice.model)
         question = Question(self._operation, body, _NO_HEADERS)
@@ -174,11 +171,10 @@ class Stop:
             prepared = None if outgoing.dropped else self._find_prepared(outgoing.path)
             fields = self._build_fields(wire, outgoing, unix_s)
         except (GatewayError, UpstreamFailure):
-            return None  # the task meets it again, and tells
+            return _NOT_SENT  # the task meets it again, and tells
         if prepared is None or fields is None:
-            return None
-        exchange = prepared.send_at_once(record.request_id, outgoing.body, tell, fields)
-        return None if exchange is None else (exchange, translation)
+            return _NOT_SENT
+        return prepared.send_at_once(record.request_id, outgoing.body, tell, fields), translation
 
     def _find_prepared(self, path: str) -> Prepared | None:
         """Raises UpstreamFailure for what cannot be sent."""
@@ -211,6 +207,8 @@ class Stop:
             return None
         return build_fields({**outgoing.headers, **authorization})
 
+
+_NOT_SENT: Final = (None, None)
 
 _SIGNING: Final = frozenset({"bedrock"})
 """Wires that sign each request."""

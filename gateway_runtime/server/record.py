@@ -18,37 +18,57 @@ from gateway_runtime.server.reservation import Reservation
 
 
 class Record:
-    __slots__ = (
-        "attempts",
-        "cost_usd_picos",
-        "done_s",
-        "dropped",
-        "error",
-        "events",
-        "fallback",
-        "first_byte_s",
-        "key_hash",
-        "model",
-        "operation",
-        "path",
-        "provider",
-        "request_id",
-        "reservation",
-        "route",
-        "standing",
-        "started_s",
-        "started_unix_s",
-        "status",
-        "stream",
-        "tenant",
-        "tokens",
-        "trace",
-        "unpriced",
-        "upstream_model",
-        "usage",
-        "user",
-        "waited_s",
-    )
+    """What nobody has set is the class's: a request sets a dozen of them, and to set them all first takes
+    0.8 µs instead of 0.3.
+    """
+
+    started_unix_s = 0.0
+    """0 where no header needs it."""
+    waited_s = 0.0
+    """Of the time before the answer's first byte, what was spent waiting for others: the caller's body,
+    providers, pauses between attempts. The rest is our own overhead.
+    """
+    tenant: Tenant | None = None
+    key_hash: KeyHash | None = None
+    """Of the caller's key. None: it sent none."""
+    user: str | None = None
+    """Whom the caller acts for, as it says."""
+    route: Route | None = None
+    model: str | None = None
+    """As the caller called it."""
+    provider: Provider | None = None
+    """Of the last attempt."""
+    upstream_model = ""
+    """As that provider calls it."""
+    stream = False
+    """The caller asked for one."""
+    attempts = 0
+    """Requests sent to providers, those that tried another credential included."""
+    standing: Standing | None = None
+    tokens: Standing | None = None
+    """As `standing`, which is of requests, with the limit of tokens that has least left."""
+    reservation: Reservation | None = None
+    """Of a tenant with limits of tokens, money or concurrency."""
+    status = 0
+    """0 while nothing was answered; stays so when the caller left first."""
+    first_byte_s: float | None = None
+    error: ErrorCode | None = None
+    fallback: Fallback | None = None
+    """To which it came at last."""
+    trace: Trace | None = None
+    """None: nobody wants to know."""
+    usage: Usage | None = None
+    """As providers told it: of all attempts that told any, since all of them are billed."""
+    cost_usd_picos: int | None = None
+    """Of it, as far as prices are known. None: of nothing."""
+    unpriced = False
+    """Some of it has no known price."""
+    dropped: tuple[str, ...] = ()
+    """What of the request its provider could not express."""
+    events = 0
+    """Of a stream."""
+    done_s: float | None = None
+    """When its [DONE] came, which is when its last event came, near enough."""
 
     def __init__(self, request_id: str, path: str, started_s: float) -> None:
         self.request_id = request_id
@@ -56,53 +76,6 @@ class Record:
         self.operation = OPERATIONS.get(path)
         """None: what is asked is nothing that goes to a provider."""
         self.started_s = started_s
-        self.started_unix_s = 0.0
-        """0 where no header needs it."""
-        self.waited_s = 0.0
-        """Of the time before the answer's first byte, what was spent waiting for others: the caller's body,
-        providers, pauses between attempts. The rest is our own overhead.
-        """
-        self.tenant: Tenant | None = None
-        self.key_hash: KeyHash | None = None
-        """Of the caller's key. None: it sent none."""
-        self.user: str | None = None
-        """Whom the caller acts for, as it says."""
-        self.route: Route | None = None
-        self.model: str | None = None
-        """As the caller called it."""
-        self.provider: Provider | None = None
-        """Of the last attempt."""
-        self.upstream_model = ""
-        """As that provider calls it."""
-        self.stream = False
-        """The caller asked for one."""
-        self.attempts = 0
-        """Requests sent to providers, those that tried another credential included."""
-        self.standing: Standing | None = None
-        self.tokens: Standing | None = None
-        """As `standing`, which is of requests, with the limit of tokens that has least left."""
-        self.reservation: Reservation | None = None
-        """Of a tenant with limits of tokens, money or concurrency."""
-        self.status = 0
-        """0 while nothing was answered; stays so when the caller left first."""
-        self.first_byte_s: float | None = None
-        self.error: ErrorCode | None = None
-        self.fallback: Fallback | None = None
-        """To which it came at last."""
-        self.trace: Trace | None = None
-        """None: nobody wants to know."""
-        self.usage: Usage | None = None
-        """As providers told it: of all attempts that told any, since all of them are billed."""
-        self.cost_usd_picos: int | None = None
-        """Of it, as far as prices are known. None: of nothing."""
-        self.unpriced = False
-        """Some of it has no known price."""
-        self.dropped: tuple[str, ...] = ()
-        """What of the request its provider could not express."""
-        self.events = 0
-        """Of a stream."""
-        self.done_s: float | None = None
-        """When its [DONE] came, which is when its last event came, near enough."""
 
     def note_usage(self, usage: Usage, prices: Prices | None) -> None:
         """An attempt told what it used. prices: None: not known. Takes 0.5 µs."""

@@ -22,11 +22,8 @@ _BYTES_PER_TOKEN: Final = 4
 """Of English; other languages have fewer, and then more tokens were used than are settled here."""
 
 
-def settle(record: Record, now_s: float) -> None:
-    """Of a record that may have none."""
-    reservation = record.reservation
-    if reservation is None:
-        return
+def settle(record: Record, reservation: Reservation, now_s: float) -> None:
+    """reservation: the record's."""
     hold = reservation.hold
     hold.settle(find_spent(record, reservation), now_s)
     if hold.cut:
