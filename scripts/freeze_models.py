@@ -190,7 +190,7 @@ def write_table(table: dict[str, dict[str, ModelFacts]]) -> str:
         for provider, models in table.items()
     )
     head = {
-        "source": f"litellm/{SOURCE} of https://pypi.org/project/litellm, MIT license",
+        "source": f"litellm/{SOURCE} of the litellm distribution, MIT license",
         "litellm_version": importlib.metadata.version("litellm"),
         "frozen_on": f"{datetime.now(UTC):%Y-%m-%d}",
     }

@@ -8,9 +8,10 @@ import pytest
 
 from gateway_runtime.contract.errors import ErrorCode, GatewayError
 from gateway_runtime.server.fake_provider import FakeProvider
-from gateway_runtime.server.load import LOOK_S, LOOKS, Load
+from gateway_runtime.server.load import LOOKS, Load
 from tests.server.rawupstream import STREAM_HEAD, RawUpstream, chunk, raw_upstream
 from tests.server.rig import CHAT, provider, serving, settings, sse, table
+from tests.upstream.scripted import wait_until
 
 STREAM = {**CHAT, "stream": True}
 
@@ -96,7 +97,7 @@ async def test_a_single_pause_sheds_nothing() -> None:
 async def test_the_loops_lateness_is_looked_at_by_itself() -> None:
     load = build_load()
     load.lateness.note(5.0)
-    await asyncio.sleep(3 * LOOK_S)
+    await wait_until(lambda: load.lateness.last_s < 5.0)
 
     assert load.lateness.last_s < 5.0
     load.close()
