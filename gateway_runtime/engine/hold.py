@@ -20,10 +20,9 @@ from typing import TypeAlias
 import msgspec
 
 from gateway_runtime.engine.amounts import NOTHING, REQUESTS, TOTAL_TOKENS, USD, Bound, Needs, Spent
-from gateway_runtime.engine.limits import Refused, RollingLimit, Standing
-from gateway_runtime.engine.window import Slot
+from gateway_runtime.engine.limits import Mark, Refused, Standing, TenantLimit, find_askable
 
-Charge: TypeAlias = tuple[RollingLimit, Slot, int]
+Charge: TypeAlias = tuple[TenantLimit, Mark, int]
 """What was charged, where, how much."""
 
 
@@ -32,10 +31,12 @@ class Hold:
     its part of Concurrency for ever.
     """
 
-    __slots__ = ("charges", "cut", "ended_s")
+    __slots__ = ("charges", "cut", "ended_s", "may_exceed")
 
-    def __init__(self, charges: Sequence[Charge]) -> None:
+    def __init__(self, charges: Sequence[Charge], *, may_exceed: bool = False) -> None:
+        """may_exceed: what was spent above what was held is charged, too."""
         self.charges = charges
+        self.may_exceed = may_exceed
         self.ended_s: float | None = None
         self.cut: tuple[str, ...] = ()
         """Limits by which more was spent than was held, or less than nothing: our bound was none, or the
@@ -52,12 +53,12 @@ class Hold:
             return False
         self.ended_s = now_s
         amounts = spent.by_place()
-        for limit, slot, held in self.charges:
+        for limit, mark, held in self.charges:
             amount = amounts[limit.place]
-            if not 0 <= amount <= held:
+            if not 0 <= amount <= held and not (self.may_exceed and amount > held):
                 self.cut = (*self.cut, limit.name)
                 amount = min(max(0, amount), held)
-            limit.count.settle(slot, held, amount)
+            mark.settle(held, amount)
         return True
 
     def release(self, now_s: float) -> bool:
@@ -85,32 +86,38 @@ class Reserved(msgspec.Struct, frozen=True, gc=False):
 
 
 def reserve(
-    limits: Sequence[RollingLimit], bound: Bound, now_s: float, *, allow_unpriced: bool
+    limits: Sequence[TenantLimit], bound: Bound, now_s: float, *, allow_unpriced: bool, one_over: bool = False
 ) -> Reserved | Refused:
     """Charges the bound to every limit, or to none of them.
 
     allow_unpriced: a request without a known price passes limits of money, which then count nothing.
+    one_over: of tokens and money whatever is left will do; it is held, and what is spent above it is
+    charged then.
     """
     needs = bound.by_place()
-    requests: RollingLimit | None = None
-    tokens: RollingLimit | None = None
+    requests: TenantLimit | None = None
+    tokens: TenantLimit | None = None
     least_requests = least_tokens = 0
     shadow: tuple[str, ...] = ()
     for limit in limits:
         place = limit.place
         need = needs[place]
-        left = -1 if need is None or need < 0 else limit.amount - limit.count.total(now_s) - need
+        left = -1 if need is None or need < 0 else limit.room(now_s) - need
         if left < 0 and need != 0:
             if need is None and allow_unpriced:
                 continue
             if need is not None and need < 0:
                 raise ValueError(f"a request can't cost less than nothing: {bound}")
-            if not limit.shadow:
-                return _refuse(limits, needs, now_s, allow_unpriced=allow_unpriced)
-            shadow = (*shadow, limit.name)
-        elif limit.shadow:
+            if limit.shadow:
+                shadow = (*shadow, limit.name)
+                continue
+            takes_rest = one_over and need is not None and place <= USD and left + need > 0
+            if not takes_rest or limit.may_ask(now_s, need or 0):
+                return _refuse(limits, needs, now_s, allow_unpriced=allow_unpriced, one_over=one_over)
+            left = 0
+        if limit.shadow:
             continue
-        elif place == REQUESTS:
+        if place == REQUESTS:
             if requests is None or left < least_requests:
                 requests, least_requests = limit, left
         elif place <= TOTAL_TOKENS and (tokens is None or left < least_tokens):
@@ -120,37 +127,42 @@ def reserve(
     for limit in limits:
         place = limit.place
         if place == REQUESTS:
-            limit.count.add(now_s)
+            limit.add(now_s)
         elif (need := needs[place]) is None:
             unpriced = True
         else:  # nothing is held too, so that `settle` tells when something was spent nevertheless
-            charges.append((limit, limit.count.hold(now_s, need), need))
+            held = min(need, limit.room(now_s)) if one_over and place <= USD and not limit.shadow else need
+            charges.append((limit, limit.hold(now_s, held), held))
     return Reserved(
-        Hold(charges),
-        None if requests is None else requests.standing_after_take(least_requests),
+        Hold(charges, may_exceed=one_over),
+        None if requests is None else requests.standing_after_take(least_requests, now_s),
         None if tokens is None else _standing_with_tokens(tokens, needs, least_tokens, now_s),
         shadow,
         unpriced,
     )
 
 
-def _standing_with_tokens(limit: RollingLimit, needs: Needs, remaining: int, now_s: float) -> Standing:
+def _standing_with_tokens(limit: TenantLimit, needs: Needs, remaining: int, now_s: float) -> Standing:
     """Embeddings put nothing out, so nothing may have been taken."""
-    return limit.standing_after_take(remaining) if needs[limit.place] else limit.standing(now_s)
+    return limit.standing_after_take(remaining, now_s) if needs[limit.place] else limit.standing(now_s)
 
 
-def _refuse(limits: Sequence[RollingLimit], needs: Needs, now_s: float, *, allow_unpriced: bool) -> Refused:
+def _refuse(
+    limits: Sequence[TenantLimit], needs: Needs, now_s: float, *, allow_unpriced: bool, one_over: bool
+) -> Refused:
     """Of the limits that have no room, names one that never has, or else the one to wait longest for."""
     shadow: list[str] = []
-    refusing: list[tuple[bool, float, RollingLimit, int | None]] = []
+    refusing: list[tuple[bool, float, TenantLimit, int | None]] = []
     for limit in limits:
         need = needs[limit.place]
         if need is None:
-            never, wait_s, fits = True, limit.count.window_s, allow_unpriced
+            never, wait_s, fits = True, limit.longest_s, allow_unpriced
         else:
+            if one_over and limit.place <= USD:
+                need = min(need, 1)
             # One request is never too large. Where a share is 0, another gateway may have room for it.
             never = need > limit.amount and limit.place <= USD
-            wait_s, fits = limit.wait_for_room(now_s, need), limit.remaining(now_s) >= need
+            wait_s, fits = limit.wait_for_room(now_s, need), limit.room(now_s) >= need
         if fits:
             continue
         if limit.shadow:
@@ -158,6 +170,7 @@ def _refuse(limits: Sequence[RollingLimit], needs: Needs, now_s: float, *, allow
         else:
             refusing.append((never, wait_s, limit, need))
     never, wait_s, limit, need = max(refusing, key=lambda found: found[:2])
+    short = [(one, need or 0) for _, _, one, need in refusing]
     return Refused(
         limit.standing(now_s),
         wait_s,
@@ -166,4 +179,5 @@ def _refuse(limits: Sequence[RollingLimit], needs: Needs, now_s: float, *, allow
         never=never,
         unpriced=need is None,
         shadow=tuple(shadow),
+        askable=() if never else find_askable(short, now_s),
     )

@@ -1,9 +1,9 @@
 """A tenant's limits and how it stands with them; for those with limits of requests alone, the whole answer to
 "may this one go ahead": the time in, Taken or Refused out.
 
-`server` keeps what `build_limits` gives it for each tenant. Once per request it asks `take_all`, or, where
-`counts_amounts` says so, `hold.reserve`. Either every limit is charged or none is. With several gateways each
-enforces its own share of the amount, so that the hot path asks nobody: see `share_of`.
+`book` keeps them for each tenant. Once per request `server` asks `take_all`, or, where there are others than
+of requests, `hold.reserve`. Either every limit is charged or none is. With several gateways each enforces its
+own share of the amount, so that the hot path asks nobody (see `share_of`), or they share a store (`lease`).
 
     resource         one request counts with               and in the end with
     Requests         1                                     1, whatever became of it
@@ -19,14 +19,14 @@ what was used.
 
 from collections.abc import Sequence
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Limit, LimitResource
+from gateway_runtime.contract.table import LimitResource
 from gateway_runtime.engine.amounts import PLACES
-from gateway_runtime.engine.window import RollingCount
+from gateway_runtime.engine.calendar import EndOf, PeriodCount
+from gateway_runtime.engine.window import RollingCount, Slot
 
 UNKNOWN_WAIT_S: Final = 1.0
 """When a running request ends is not known. A guess, as long as a short answer takes."""
@@ -58,6 +58,62 @@ class LimitState(msgspec.Struct, frozen=True, gc=False):
     reset_s: float
     """As in Standing."""
     shadow: bool
+    shared: bool = False
+    """Of all gateways, as the store that they share told last; else of this gateway alone."""
+
+
+class Mark(Protocol):
+    """Where something was charged: to be settled there, once."""
+
+    def settle(self, held: int, spent: int) -> None: ...
+
+
+class TenantLimit(Protocol):
+    """A limit as requests see it: `RollingLimit` counts here, `lease.LeasedLimit` for many gateways."""
+
+    name: str
+    amount: int
+    """In force here: this gateway's part, or the whole where a store shares it out."""
+    shadow: bool
+
+    @property
+    def resource(self) -> LimitResource: ...
+
+    @property
+    def place(self) -> int:
+        """See `amounts`."""
+
+    @property
+    def longest_s(self) -> float:
+        """The window, for callers whom no wait helps."""
+
+    def room(self, now_s: float) -> int:
+        """What may be charged now; negative where more was used than there is."""
+
+    def may_ask(self, now_s: float, need: int) -> bool:
+        """Whether the store might grant so much."""
+
+    def add(self, now_s: float) -> None:
+        """Charges one request, for good."""
+
+    def hold(self, now_s: float, amount: int) -> Mark: ...
+
+    def wait_for_room(self, now_s: float, need: int = 1) -> float: ...
+
+    def standing(self, now_s: float) -> Standing: ...
+
+    def standing_after_take(self, remaining: int, now_s: float) -> Standing: ...
+
+    def state(self, now_s: float) -> LimitState: ...
+
+    def is_idle(self, now_s: float) -> bool: ...
+
+
+class Short(NamedTuple):
+    """A limit that a request does not fit into, as far as is known here."""
+
+    limit: TenantLimit
+    need: int
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):
@@ -82,11 +138,13 @@ class Refused(msgspec.Struct, frozen=True):
     """The limit counts money, and what the request may cost is not known."""
     shadow: tuple[str, ...] = ()
     """Limits in shadow that would have refused it, too."""
+    askable: tuple[Short, ...] = ()
+    """Those whose store might have room. Not empty: ask it, and then again here."""
 
 
 class RollingLimit:
-    """At most `amount` of a resource in any `window_s` seconds. Of Concurrency: at once, and `window_s` says
-    nothing.
+    """At most `amount` of a resource in any `window_s` seconds, or in each period of a calendar. Of
+    Concurrency: at once, and `window_s` says nothing.
     """
 
     __slots__ = ("amount", "count", "name", "place", "resource", "shadow")
@@ -99,26 +157,70 @@ class RollingLimit:
         resource: LimitResource = "Requests",
         *,
         shadow: bool = False,
+        end_of: EndOf | None = None,
     ) -> None:
+        """end_of: of a calendar's period; then `window_s` says nothing."""
         self.name = name
         self.amount = amount
         self.resource: Final = resource
         self.place: Final = PLACES[resource]
         self.shadow = shadow
-        self.count = RollingCount(_window_of(resource, window_s))
+        self.count: RollingCount | PeriodCount
         """`take_all` and `hold` charge it; nobody else does."""
+        if end_of is None:
+            self.count = RollingCount(_window_of(resource, window_s))
+        else:
+            self.count = PeriodCount(end_of)
 
-    def configure(self, amount: int, window_s: float, *, shadow: bool = False) -> None:
-        """A reload, or a new share. A longer window can't bring back what a shorter one has forgotten."""
+    def configure(
+        self,
+        amount: int,
+        window_s: float,
+        *,
+        shadow: bool = False,
+        end_of: EndOf | None = None,
+        now_s: float = 0.0,
+    ) -> None:
+        """A reload, or a new share. A longer window can't bring back what a shorter one has forgotten; from
+        a window to a calendar and back, what was used counts on.
+        """
         self.amount = amount
         self.shadow = shadow
-        self.count.window_s = _window_of(self.resource, window_s)
+        count = self.count
+        if isinstance(count, RollingCount) and end_of is None:
+            count.window_s = _window_of(self.resource, window_s)
+        elif isinstance(count, PeriodCount) and end_of is not None:
+            count.set_calendar(end_of)
+        else:
+            new = RollingCount(_window_of(self.resource, window_s)) if end_of is None else PeriodCount(end_of)
+            new.adopt(count.give_slots(now_s), now_s)
+            self.count = new
+
+    @property
+    def longest_s(self) -> float:
+        return self.count.window_s
+
+    def room(self, now_s: float) -> int:
+        return self.amount - self.count.total(now_s)
+
+    def may_ask(self, now_s: float, need: int) -> bool:
+        return False
+
+    def add(self, now_s: float) -> None:
+        self.count.add(now_s)
+
+    def hold(self, now_s: float, amount: int) -> Slot:
+        return self.count.hold(now_s, amount)
 
     def used(self, now_s: float) -> int:
         return self.count.total(now_s) - self.count.held(now_s)
 
     def remaining(self, now_s: float) -> int:
-        return max(0, self.amount - self.count.total(now_s))
+        return max(0, self.room(now_s))
+
+    def is_idle(self, now_s: float) -> bool:
+        """Nothing of it counts any more, so that it may be forgotten."""
+        return self.count.total(now_s) == 0
 
     def wait_for_room(self, now_s: float, need: int = 1) -> float:
         """Seconds until `need` more fits; the whole window when it never does."""
@@ -130,9 +232,9 @@ class RollingLimit:
             self.name, self.amount, max(0, self.amount - total), self._wait_for_drop(now_s, total)
         )
 
-    def standing_after_take(self, remaining: int) -> Standing:
+    def standing_after_take(self, remaining: int, now_s: float) -> Standing:
         """In the step in which something was taken: what was taken now is the last to leave."""
-        return Standing(self.name, self.amount, remaining, self.count.window_s)
+        return Standing(self.name, self.amount, remaining, self.count.wait_for_newest(now_s))
 
     def state(self, now_s: float) -> LimitState:
         standing = self.standing(now_s)
@@ -172,53 +274,35 @@ def share_of(amount: int, index: int, gateways: int) -> int:
     return amount // gateways + (1 if index < amount % gateways else 0)
 
 
-def build_limits(
-    wanted: Sequence[Limit], before: Sequence[RollingLimit], share: Share
-) -> tuple[RollingLimit, ...]:
-    """A tenant's limits after a reload, or with a new share. before: those it had; they are configured anew
-    and go on with what was used. One that counts something else now is a new limit: what was held in the old
-    one is settled there. Amounts of Concurrency are shared out like all others, so one below the number of
-    gateways leaves some with none.
+def take_all(limits: Sequence[TenantLimit], now_s: float) -> Taken | Refused:
+    """Charges one request to every limit, or to none of them. limits: of requests alone, none of
+    them in shadow; see `LimitBook.reserves`.
     """
-    kept = {(limit.name, limit.resource): limit for limit in before}
-    limits = []
-    for limit in wanted:
-        amount = share_of(limit.amount, share.index, share.gateways)
-        rolling = kept.get((limit.name, limit.resource))
-        if rolling is None:
-            rolling = RollingLimit(limit.name, amount, limit.window_s, limit.resource, shadow=limit.shadow)
-        else:
-            rolling.configure(amount, limit.window_s, shadow=limit.shadow)
-        limits.append(rolling)
-    return tuple(limits)
-
-
-def counts_amounts(limits: Sequence[RollingLimit]) -> bool:
-    """Whether `hold.reserve` is to be asked: some limit counts other than requests, or refuses nobody, which
-    `take_all` does not look at. To be kept beside the limits, not to be asked for each request.
-    """
-    return any(limit.resource != "Requests" or limit.shadow for limit in limits)
-
-
-def take_all(limits: Sequence[RollingLimit], now_s: float) -> Taken | Refused:
-    """Charges one request to every limit, or to none of them. limits: see `counts_amounts`."""
-    binding: RollingLimit | None = None
+    binding: TenantLimit | None = None
     least = 0
     for limit in limits:
-        remaining = limit.amount - limit.count.total(now_s)
+        remaining = limit.room(now_s)
         if remaining <= 0:
             return _refuse(limits, now_s)
         if binding is None or remaining < least:
             binding, least = limit, remaining
     for limit in limits:
-        limit.count.add(now_s)
-    return _NOTHING_TAKEN if binding is None else Taken(binding.standing_after_take(least - 1))
+        limit.add(now_s)
+    return _NOTHING_TAKEN if binding is None else Taken(binding.standing_after_take(least - 1, now_s))
 
 
 _NOTHING_TAKEN = Taken(None)
 
 
-def _refuse(limits: Sequence[RollingLimit], now_s: float) -> Refused:
-    waits = [(limit.wait_for_room(now_s), limit) for limit in limits if limit.remaining(now_s) == 0]
+def _refuse(limits: Sequence[TenantLimit], now_s: float) -> Refused:
+    short = [limit for limit in limits if limit.room(now_s) <= 0]
+    waits = [(limit.wait_for_room(now_s), limit) for limit in short]
     wait_s, longest = max(waits, key=lambda wait: wait[0])
-    return Refused(longest.standing(now_s), wait_s)
+    return Refused(longest.standing(now_s), wait_s, askable=find_askable([(one, 1) for one in short], now_s))
+
+
+def find_askable(short: Sequence[tuple[TenantLimit, int]], now_s: float) -> tuple[Short, ...]:
+    """All that are short, if each of them may be asked for; else none, since one of them refuses anyway."""
+    if all(limit.may_ask(now_s, need) for limit, need in short):
+        return tuple(Short(limit, need) for limit, need in short)
+    return ()

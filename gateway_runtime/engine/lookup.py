@@ -13,13 +13,26 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from gateway_runtime.contract.ids import EndpointId, KeyHash, ProviderId, RouteId, TenantId
-from gateway_runtime.contract.table import Endpoint, Provider, Route, RoutingTable, Tenant
+from gateway_runtime.contract.table import (
+    Endpoint,
+    JwtSubject,
+    KeyTerm,
+    Provider,
+    ProxySubject,
+    Route,
+    RoutingTable,
+    Tenant,
+)
+from gateway_runtime.engine.identity import Identity, Term
 from gateway_runtime.engine.plan import Candidate, Plan, build_candidates, build_plan
 
 _PLANS_KEPT: Final = 256
 """Of each route. One with a pattern gets whatever names callers think of; who cycles through more than these
 pays for a new plan each time.
 """
+
+_KEY_DIGITS: Final = 12
+"""Of a key's hash: enough to tell keys apart, and no use to anybody who would call with them."""
 
 
 class _Pattern(NamedTuple):
@@ -45,8 +58,12 @@ class LiveTable:
     """One table version, ready for requests. Made by `build_live_table`."""
 
     table: RoutingTable
-    tenants_by_key: Mapping[KeyHash, Tenant]
-    anonymous: Tenant | None
+    identities: Mapping[KeyHash, Identity]
+    anonymous: Identity | None
+    jwts: tuple[tuple[Tenant, JwtSubject], ...]
+    """Of all tenants, by id; those of one in its own order."""
+    proxies: tuple[tuple[Tenant, ProxySubject], ...]
+    """As `jwts`."""
     namespaces: Mapping[str, _Namespace]
     """Of routes that somebody wrote."""
     inferred: Mapping[str, _Namespace]
@@ -66,9 +83,11 @@ class LiveTable:
     _reaches: dict[TenantId, Mapping[ProviderId, Route]] = field(default_factory=dict, init=False)
     """`reach`, once asked."""
 
-    def authenticate(self, key: KeyHash | None) -> Tenant | None:
-        """The caller's tenant. `key` None: no key was sent. A wrong key is never served as anonymous."""
-        return self.anonymous if key is None else self.tenants_by_key.get(key)
+    def authenticate(self, key: KeyHash | None) -> Identity | None:
+        """Whose key it is, be it before or past its term, which the asker looks at. `key` None: no key was
+        sent. A wrong key is never served as anonymous.
+        """
+        return self.anonymous if key is None else self.identities.get(key)
 
     def match_route(self, tenant: Tenant, model: str) -> Route | None:
         """None: no such model for this tenant, be it unrouted or not on its allow-list."""
@@ -176,14 +195,19 @@ def build_live_table(table: RoutingTable) -> LiveTable:
     inferred: dict[str, list[Route]] = {}
     for route in table.routes:
         (inferred if route.inferred else routes).setdefault(route.namespace, []).append(route)
-    keys: dict[KeyHash, Tenant] = {}
-    for tenant in table.tenants:
+    tenants = sorted(table.tenants, key=lambda tenant: tenant.id)
+    identities: dict[KeyHash, Identity] = {}
+    for tenant in tenants:
+        terms = {term.key: _build_term(term) for term in tenant.key_terms}
         for key in tenant.keys:
-            keys.setdefault(key, tenant)
+            if key not in identities:
+                identities[key] = Identity(tenant, key[:_KEY_DIGITS], term=terms.get(key))
     return LiveTable(
         table=table,
-        tenants_by_key=keys,
-        anonymous=next((tenant for tenant in table.tenants if tenant.anonymous), None),
+        identities=identities,
+        anonymous=next((Identity(tenant) for tenant in tenants if tenant.anonymous), None),
+        jwts=tuple((tenant, subject) for tenant in tenants for subject in tenant.jwts),
+        proxies=tuple((tenant, subject) for tenant in tenants for subject in tenant.proxies),
         namespaces={namespace: _build_namespace(members) for namespace, members in routes.items()},
         inferred={namespace: _build_namespace(members) for namespace, members in inferred.items()},
         allow_lists={t.id: _build_allow_list(t.models) for t in table.tenants if t.models is not None},
@@ -212,6 +236,10 @@ def _meet(one: _Pattern, other: _Pattern) -> bool:
     return (one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)) and (
         one.suffix.endswith(other.suffix) or other.suffix.endswith(one.suffix)
     )
+
+
+def _build_term(term: KeyTerm) -> Term:
+    return Term(term.not_before_unix_s, term.not_after_unix_s)
 
 
 def _build_pattern(text: str) -> _Pattern:

@@ -10,7 +10,7 @@ in it to give back.
 """
 
 from collections import deque
-from typing import Final
+from typing import Final, Protocol
 
 _SLOTS: Final = 60
 """A minute's window remembers seconds, an hour's minutes: what has left is seen at most 1/60 of the window
@@ -18,18 +18,30 @@ late (a guess at where nobody notices). At most `_SLOTS` + 2 slots are kept.
 """
 
 
+class Slots(Protocol):
+    """What a slot belongs to."""
+
+    def settle(self, slot: "Slot", held: int, spent: int) -> None: ...
+
+
 class Slot:
     """Events close together. Who holds something keeps its slot, to settle it there."""
 
-    __slots__ = ("count", "first_s", "has_left", "held", "last_s")
+    __slots__ = ("count", "first_s", "has_left", "held", "last_s", "owner")
 
-    def __init__(self, now_s: float) -> None:
+    def __init__(self, now_s: float, owner: Slots) -> None:
+        self.owner = owner
+        """A count may hand its slots to another: see `calendar`."""
         self.first_s = now_s
         self.last_s = now_s
         self.count = 0
         self.held = 0
         """The part of `count` that may still be given back."""
         self.has_left = False
+
+    def settle(self, held: int, spent: int) -> None:
+        """Of what was held here, so much was spent. Once for each `hold`."""
+        self.owner.settle(self, held, spent)
 
 
 class RollingCount:
@@ -66,7 +78,7 @@ class RollingCount:
         return slot
 
     def settle(self, slot: Slot, held: int, spent: int) -> None:
-        """Of what was held in `slot`, so much was spent: at most all. Once for each `hold`."""
+        """Of what was held in `slot`, so much was spent, be it more. Once for each `hold`."""
         if not slot.has_left:
             refund = held - spent
             slot.held -= held
@@ -99,9 +111,29 @@ class RollingCount:
                 return max(0.0, slot.last_s + self.window_s - now_s)
         return self.window_s
 
+    def wait_for_newest(self, now_s: float) -> float:
+        """Seconds until what was counted just now leaves."""
+        return self.window_s
+
+    def adopt(self, slots: "deque[Slot]", now_s: float) -> None:
+        """Goes on with what another count has, as if it had happened now: never too short."""
+        for slot in slots:
+            slot.owner = self
+            slot.first_s = slot.last_s = now_s
+            self._slots.append(slot)
+            self._total += slot.count
+        self._newest = self._slots[-1] if self._slots else None
+
+    def give_slots(self, now_s: float) -> "deque[Slot]":
+        """For another count to adopt. This one is over."""
+        self.total(now_s)
+        slots, self._slots = self._slots, deque()
+        self._newest, self._total = None, 0
+        return slots
+
     def _open_slot(self, now_s: float) -> Slot:
         self.total(now_s)  # drops what is over, for a caller that only ever adds
-        slot = self._newest = Slot(now_s)
+        slot = self._newest = Slot(now_s, self)
         self._slots.append(slot)
         return slot
 

@@ -6,17 +6,18 @@ from hypothesis import strategies as st
 
 from gateway_runtime.contract.stream import Share
 from gateway_runtime.contract.table import Limit, LimitResource
+from gateway_runtime.engine.book import LimitBook
 from gateway_runtime.engine.limits import (
     LimitState,
     Refused,
     RollingLimit,
     Standing,
     Taken,
-    build_limits,
-    counts_amounts,
     share_of,
     take_all,
 )
+from gateway_runtime.engine.local_limits import LocalMaker
+from tests.engine.built import build_limits, tenant_of
 
 WHOLE = Share(index=0, gateways=1)
 
@@ -159,7 +160,11 @@ def limit_of(name: str, amount: int, resource: LimitResource = "Requests", *, sh
     ],
 )
 def test_plain_limits_of_requests_alone_count_no_amounts(limits: list[Limit], counts: bool) -> None:
-    assert counts_amounts(build_limits(limits, (), WHOLE)) is counts
+    book = LimitBook(LocalMaker(lambda: 0.0, lambda: 0.0, WHOLE))
+    tenant = tenant_of(*limits)
+    book.configure([tenant])
+
+    assert book.reserves(tenant) is counts
 
 
 def test_limits_are_built_with_this_gateways_share_in_the_order_of_the_quota() -> None:

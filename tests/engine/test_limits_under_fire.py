@@ -19,8 +19,9 @@ from gateway_runtime.contract.stream import Share
 from gateway_runtime.contract.table import Limit, LimitResource
 from gateway_runtime.engine.amounts import NOTHING, Bound, Spent
 from gateway_runtime.engine.hold import Charge, Hold, Reserved, reserve
-from gateway_runtime.engine.limits import Refused, RollingLimit, build_limits
+from gateway_runtime.engine.limits import Refused, RollingLimit, TenantLimit
 from gateway_runtime.engine.window import RollingCount, Slot
+from tests.engine.built import build_limits
 
 NEEDS: dict[LimitResource, Callable[[Bound], int | None]] = {
     "Requests": lambda _: 1,
@@ -370,7 +371,7 @@ class SettlesAboveTheBound(Hold):
         self.ended_s = now_s
         amounts = spent.by_place()
         for limit, slot, held in self.charges:
-            limit.count.settle(slot, held, amounts[limit.place])
+            slot.settle(held, amounts[limit.place])
         self.cut = tuple(limit.name for limit, _, held in self.charges if amounts[limit.place] > held)
         return True
 
@@ -390,7 +391,7 @@ class ReleasesNothing(Hold):
 
 
 def charge_before_checking(
-    limits: Sequence[RollingLimit], bound: Bound, now_s: float, *, allow_unpriced: bool
+    limits: Sequence[TenantLimit], bound: Bound, now_s: float, *, allow_unpriced: bool
 ) -> Reserved | Refused:
     charges: list[Charge] = []
     shadow: tuple[str, ...] = ()
@@ -406,7 +407,7 @@ def charge_before_checking(
 
 
 def check_all_but_the_last(
-    limits: Sequence[RollingLimit], bound: Bound, now_s: float, *, allow_unpriced: bool
+    limits: Sequence[TenantLimit], bound: Bound, now_s: float, *, allow_unpriced: bool
 ) -> Reserved | Refused:
     last = limits[-1]
     amount, last.amount = last.amount, 10**6
@@ -416,7 +417,7 @@ def check_all_but_the_last(
 
 
 def refuse_in_shadow(
-    limits: Sequence[RollingLimit], bound: Bound, now_s: float, *, allow_unpriced: bool
+    limits: Sequence[TenantLimit], bound: Bound, now_s: float, *, allow_unpriced: bool
 ) -> Reserved | Refused:
     shadows = [limit for limit in limits if limit.shadow]
     for limit in shadows:

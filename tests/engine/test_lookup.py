@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway_runtime.contract.ids import KeyHash
-from gateway_runtime.contract.table import Model, Route
+from gateway_runtime.contract.table import JwtSubject, KeyTerm, Model, ProxySubject, Route
+from gateway_runtime.engine.identity import Identity, Term
 from gateway_runtime.engine.lookup import build_live_table, matches
 from tests.contract.tables import build_provider, build_route, build_table, build_target, build_tenant
 
@@ -26,8 +27,8 @@ def test_a_key_leads_to_its_tenant() -> None:
     other = build_tenant("other", name="other")
     live = build_live_table(build_table(tenants=[TENANT, other]))
 
-    assert live.authenticate(KeyHash("key")) is TENANT
-    assert live.authenticate(KeyHash("other")) is other
+    assert live.authenticate(KeyHash("key")) == Identity(TENANT, "key")
+    assert live.authenticate(KeyHash("other")) == Identity(other, "other")
     assert live.authenticate(KeyHash("wrong")) is None
 
 
@@ -35,7 +36,9 @@ def test_a_caller_without_a_key_is_nobody_unless_a_tenant_is_anonymous() -> None
     anonymous = build_tenant(name="public", anonymous=True)
 
     assert build_live_table(build_table(tenants=[TENANT])).authenticate(None) is None
-    assert build_live_table(build_table(tenants=[TENANT, anonymous])).authenticate(None) is anonymous
+    assert build_live_table(build_table(tenants=[TENANT, anonymous])).authenticate(None) == Identity(
+        anonymous
+    )
 
 
 def test_a_wrong_key_is_not_served_as_anonymous() -> None:
@@ -48,7 +51,56 @@ def test_a_key_in_two_tenants_leads_to_the_first_by_id() -> None:
     first, second = build_tenant("key", name="a"), build_tenant("key", name="b")
     live = build_live_table(build_table(tenants=[second, first]))
 
-    assert live.authenticate(KeyHash("key")) is first
+    assert live.authenticate(KeyHash("key")) == Identity(first, "key")
+
+
+def test_a_key_is_known_by_the_beginning_of_its_hash_and_has_its_term() -> None:
+    key, plain = KeyHash("0123456789abcdef" * 4), KeyHash("f" * 64)
+    tenant = replace(build_tenant(key, plain), key_terms=(KeyTerm(key=key, not_after_unix_s=9.0),))
+    live = build_live_table(build_table(tenants=[tenant]))
+
+    assert live.authenticate(key) == Identity(tenant, "0123456789ab", term=Term(None, 9.0))
+    assert live.authenticate(plain) == Identity(tenant, "f" * 12)
+
+
+def test_subjects_stand_in_the_order_of_their_tenants_and_in_that_of_each() -> None:
+    def subject(name: str) -> JwtSubject:
+        return JwtSubject(name=name, issuer="i", audiences=("a",), jwks_url=None)
+
+    def proxy(name: str) -> ProxySubject:
+        return ProxySubject(name=name, addresses=("10.0.0.0/8",), header="x-team", value=name)
+
+    tenants = [
+        replace(build_tenant(name=name), jwts=tuple(map(subject, names)), proxies=tuple(map(proxy, names)))
+        for name, names in (("b", "zy"), ("a", "x"))
+    ]
+    live = build_live_table(build_table(tenants=tenants))
+
+    assert [(tenant.id, one.name) for tenant, one in live.jwts] == [
+        ("chat/a", "x"),
+        ("chat/b", "z"),
+        ("chat/b", "y"),
+    ]
+    assert [(tenant.id, one.name) for tenant, one in live.proxies] == [
+        ("chat/a", "x"),
+        ("chat/b", "z"),
+        ("chat/b", "y"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("term", "holding"),
+    [
+        (Term(None, None), [1, 2, 3, 4]),
+        (Term(2, None), [2, 3, 4]),
+        (Term(None, 3), [1, 2]),
+        (Term(2, 3), [2]),
+        (Term(3, 2), []),
+    ],
+    ids=str,
+)
+def test_a_term_begins_with_its_first_moment_and_ends_before_its_last(term: Term, holding: list[int]) -> None:
+    assert [unix_s for unix_s in (1, 2, 3, 4) if term.holds(unix_s)] == holding
 
 
 def test_an_exact_name_beats_a_pattern() -> None:

@@ -1,0 +1,144 @@
+"""The days, weeks and months by which budgets are counted: a moment in, the bounds of its period out.
+
+`limits` counts with `PeriodCount`, `lease` names periods to the store with `find_period`. Zones are those of
+the IANA database; a day there has 23 to 25 hours.
+
+The subtle rule: a period ends at the same moment for everybody, so it is found from Unix time, and only then
+put on the clock of whoever counts. That clock never goes back; a wall clock may.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from gateway_runtime.contract.table import Calendar
+from gateway_runtime.engine.window import Slot
+
+
+class Period(NamedTuple):
+    start_unix_s: int
+    end_unix_s: int
+    """The first second that is out."""
+
+
+@lru_cache(256)
+def find_zone(name: str) -> ZoneInfo:
+    """Raises ZoneInfoNotFoundError: `compile` has looked, but another machine's database may be older."""
+    return ZoneInfo(name)
+
+
+def find_period(unix_s: float, calendar: Calendar, zone: ZoneInfo) -> Period:
+    """The one that `unix_s` is in."""
+    local = datetime.fromtimestamp(unix_s, zone)
+    # Without a zone while we count days: noon and midnight are 12 hours apart on the calendar, always.
+    day = datetime(local.year, local.month, local.day)
+    match calendar:
+        case "day":
+            start, end = day, day + timedelta(days=1)
+        case "week":
+            start = day - timedelta(days=day.weekday())
+            end = start + timedelta(days=7)
+        case "month":
+            start = day.replace(day=1)
+            end = (start + timedelta(days=31)).replace(day=1)
+    return Period(_find_midnight(start, zone), _find_midnight(end, zone))
+
+
+def _find_midnight(day: datetime, zone: ZoneInfo) -> int:
+    """Where clocks skip it, the moment in which they do."""
+    return int(day.replace(tzinfo=zone).timestamp())
+
+
+EndOf = Callable[[float], float]
+"""From a moment on the counter's clock to the end of its period on the same clock."""
+
+
+class PeriodCount:
+    """As `window.RollingCount`, for a period of the calendar: everything leaves at its end."""
+
+    __slots__ = ("_end_of", "_end_s", "_slots", "_total")
+
+    def __init__(self, end_of: EndOf) -> None:
+        self._end_of = end_of
+        self._end_s: float | None = None
+        self._slots: deque[Slot] = deque()
+        """One of this period; more when it has taken over what a rolling window counted."""
+        self._total = 0
+
+    @property
+    def window_s(self) -> float:
+        """Of a refusal that no wait helps. A day: who asks again tomorrow may meet another amount."""
+        return 86_400.0
+
+    def adopt(self, slots: deque[Slot], now_s: float) -> None:
+        """Goes on with what another count has: all of it counts until the end of the period."""
+        self._roll(now_s)
+        for slot in slots:
+            slot.owner = self
+            self._slots.append(slot)
+            self._total += slot.count
+
+    def give_slots(self, now_s: float) -> deque[Slot]:
+        """For another count to adopt. This one is over."""
+        self._roll(now_s)
+        slots, self._slots = self._slots, deque()
+        self._total = 0
+        return slots
+
+    def set_calendar(self, end_of: EndOf) -> None:
+        """What was used stays, until the end of the new period."""
+        self._end_of = end_of
+        self._end_s = None
+
+    def add(self, now_s: float) -> None:
+        slot = self._slot(now_s)
+        slot.count += 1
+        self._total += 1
+
+    def hold(self, now_s: float, amount: int) -> Slot:
+        slot = self._slot(now_s)
+        slot.count += amount
+        slot.held += amount
+        self._total += amount
+        return slot
+
+    def settle(self, slot: Slot, held: int, spent: int) -> None:
+        if not slot.has_left:
+            slot.held -= held
+            slot.count -= held - spent
+            self._total -= held - spent
+
+    def total(self, now_s: float) -> int:
+        self._roll(now_s)
+        return self._total
+
+    def held(self, now_s: float) -> int:
+        self._roll(now_s)
+        return sum([slot.held for slot in self._slots])
+
+    def wait_for_drop(self, now_s: float, drop: int) -> float:
+        """Seconds until the sum will have dropped by so much: nothing leaves before the period's end."""
+        self._roll(now_s)
+        return 0.0 if drop <= 0 else max(0.0, (self._end_s or now_s) - now_s)
+
+    def wait_for_newest(self, now_s: float) -> float:
+        return self.wait_for_drop(now_s, 1)
+
+    def _slot(self, now_s: float) -> Slot:
+        self._roll(now_s)
+        if not self._slots:
+            self._slots.append(Slot(now_s, self))
+        return self._slots[-1]
+
+    def _roll(self, now_s: float) -> None:
+        if self._end_s is not None and now_s < self._end_s:
+            return
+        if self._end_s is not None:
+            for slot in self._slots:
+                slot.has_left = True
+            self._slots.clear()
+            self._total = 0
+        self._end_s = self._end_of(now_s)
