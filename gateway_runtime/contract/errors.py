@@ -53,6 +53,10 @@ class ErrorCode(Enum):
     LEDGER_UNAVAILABLE = _Facts("HG1030", 503, "api_error", "ledger_unavailable", True)
     OVER_LIMIT = _Facts("HG1031", 400, "invalid_request_error", "request_over_limit", False)
     UNPRICED = _Facts("HG1032", 400, "invalid_request_error", "unpriced_model", False)
+    KEY_OUT_OF_TERM = _Facts("HG1033", 401, "invalid_request_error", "api_key_out_of_term", False)
+    INVALID_TOKEN = _Facts("HG1034", 401, "invalid_request_error", "invalid_token", False)
+    LIMIT_STORE_AWAY = _Facts("HG1036", 503, "api_error", "limit_store_unavailable", True)
+    ISSUER_UNAVAILABLE = _Facts("HG1035", 503, "api_error", "issuer_unavailable", True)
 
     @property
     def id(self) -> str:

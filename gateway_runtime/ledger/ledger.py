@@ -1,36 +1,34 @@
-"""Rows on their way to the store: handed over in no time, written by a thread in batches.
+"""Rows on their way to the store: safe at once, written by a thread in batches.
 
-    record -> what waits -> (50 ms, or 500 rows) -> one transaction
-                  ^---- put back, tried again later ----'  the store fails
+    record -> Journal -> (50 ms) -> one transaction -> the journal forgets them
+                 ^------- read again later -------'  the store fails
 
-`server` calls `record` from the event loop for each request that is over, and `close` once no more come;
-`sum_usage` reads. What is handed over is written within some 50 ms: a process that is killed with -9 loses
-what came in that time, a graceful stop loses nothing.
+`server` calls `record` from the event loop for each request, before the last of its answer goes out, and
+`close` once no more come; `sum_usage` reads. From `record` on a row outlives the process, and whoever starts
+next in the same folder writes what a killed one left: the store keeps a row that comes twice once.
 
-The one subtle rule: nothing is dropped silently, and never the newest. While the store fails, rows wait, up
-to `SPOOL_ROWS`; then the oldest goes for each that comes, counted and logged. Each change of state is logged
-once: failing, dropping, written again.
+The one subtle rule: nothing is dropped silently, and never the newest. While the store fails rows wait in the
+journal; when that is full the oldest go, counted. Each change of state is logged once: failing, dropping, not
+safe, written again.
 """
 
 import math
 import threading
 import traceback
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 import structlog
 
+from gateway_runtime.ledger.journal import Journal
 from gateway_runtime.ledger.query import UsageQuery
-from gateway_runtime.ledger.report import Report, build_report
+from gateway_runtime.ledger.report import Report
 from gateway_runtime.ledger.row import UsageRow
-from gateway_runtime.ledger.store import Store, StoreFailed
+from gateway_runtime.ledger.store import Store, StoreFailed, read_report
 
 log = structlog.get_logger()
 
-BATCH_ROWS: Final = 500
-SPOOL_ROWS: Final = 100_000
-"""Some 60 MB, and at 1,000 requests a second a minute and a half of a store that fails."""
 DEFAULT_KEEP_DAYS: Final = 400
 """A year, and a month to close its books."""
 
@@ -38,11 +36,16 @@ _TRANSACTION_ROWS: Final = 2_000
 """At most, however many wait: other processes want to write, too."""
 _PRUNED_ROWS: Final = 1_000
 _PRUNE_EVERY_S: Final = 3600.0
+_ADOPT_EVERY_S: Final = 60.0
+"""A look for what the dead have left, by those who live on."""
 _DAY_MS: Final = 86_400_000
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(UsageRow).decode
 
 
 class Pace(NamedTuple):
-    """How long the thread waits for what. All guesses, but the first: that much a killed process loses."""
+    """How long the thread waits for what. All guesses."""
 
     batch_s: float = 0.05
     """For more rows, once there is one."""
@@ -55,6 +58,7 @@ class Pace(NamedTuple):
 
 class LedgerStatistics(NamedTuple):
     waiting: int
+    """Of this process, and of a dead one what is being taken over."""
     written: int
     """Since the start, as the next."""
     dropped: int
@@ -66,31 +70,33 @@ class Ledger:
     def __init__(
         self,
         store: Store,
+        journal: Journal,
         unix: Callable[[], float],
         *,
         keep_days: int | None = DEFAULT_KEEP_DAYS,
-        spool_rows: int = SPOOL_ROWS,
         pace: Pace | None = None,
     ) -> None:
-        """unix: the wall clock. keep_days: older rows are deleted; None keeps all."""
+        """journal: nobody else's. unix: the wall clock. keep_days: older rows are deleted; None keeps all."""
         self._store = store
+        self._journal = journal
         self._unix = unix
         self._keep_days = keep_days
-        self._spool_rows = spool_rows
         self._pace = pace or Pace()
-        # Both ends of a deque may be used by two threads without a lock.
-        self._rows: deque[UsageRow] = deque()
-        self._in_hand = 0
-        """Of the thread, in a transaction."""
-        self._written = self._dropped = 0
+        self._written = self._lost = 0
+        """Lost: by a bug."""
+        self._dropped = 0
+        """By the journal, as far as it is told."""
         self._dropped_before = 0
         """When rows began to be dropped, the last time."""
         self._failing = self._dropping = False
-        self._count_lock = threading.Lock()
-        """Both threads drop."""
+        self._trouble: str | None = None
+        """Of the journal, as far as it is told."""
+        self._strange = 0
         self._prune_at_s = math.inf if keep_days is None else 0.0
+        self._adopt_at_s = 0.0
+        self._idle = False
+        """The thread waits for a row."""
         self._some = threading.Event()
-        self._many = threading.Event()
         self._closing = threading.Event()
         self._begun = threading.Event()
         self._thread: threading.Thread | None = None
@@ -102,87 +108,115 @@ class Ledger:
         self._begun.wait()
 
     def record(self, row: UsageRow) -> None:
-        """Never blocks and never raises. Takes 0.15 µs."""
-        rows = self._rows
-        rows.append(row)
-        count = len(rows)
-        if count == 1:
+        """The row is safe when this returns. Never waits for anything and never raises. Takes 0.9 µs."""
+        try:
+            self._journal.append(_encode(row))
+        except Exception:
+            self._note_lost(1, traceback.format_exc())
+        if self._idle:
+            self._idle = False
             self._some.set()
-        elif count == BATCH_ROWS:
-            self._many.set()
-        elif count > self._spool_rows:
-            self._drop_oldest()
 
     def sum_usage(self, query: UsageQuery) -> Report:
         """Blocks while it reads. Raises StoreFailed."""
-        return build_report(query, self._store.sum_usage(query))
+        return read_report(self._store, query)
 
     def statistics(self) -> LedgerStatistics:
-        return LedgerStatistics(len(self._rows) + self._in_hand, self._written, self._dropped)
+        return LedgerStatistics(self._journal.waiting, self._written, self._lost + self._journal.dropped)
 
     def close(self) -> None:
         """Blocks until all is written, or the store has failed once more. No row may come afterwards."""
         self._closing.set()
         self._some.set()
-        self._many.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
 
     def _run(self) -> None:
         try:
+            self._journal.open()
             self._store.open()
         except StoreFailed as error:
             self._note_failure(error)
         finally:
+            self._tell_of_journal()
             self._begun.set()
         pause_s = self._pace.retry_s
         while True:
             self._gather()
             closing = self._closing.is_set()
+            if not closing:
+                self._journal.tend()
+            self._tell_of_journal()
             if self._write_rows() and self._prune():
                 pause_s = self._pace.retry_s
-                if closing and not self._rows:
+                if closing and not self._journal.waiting:
                     break
+                if not closing:
+                    self._adopt()
             elif closing:
                 break
             else:
                 self._closing.wait(pause_s)
                 pause_s = min(2 * pause_s, self._pace.longest_retry_s)
         self._store.close()
-        if self._rows:
-            log.error("usage rows lost", rows=len(self._rows))
+        left = self._journal.close()
+        if left.kept:
+            log.warning(
+                "usage rows wait for the next start", rows=left.kept, folder=str(self._journal.folder)
+            )
+        if left.lost:
+            log.error("usage rows lost", rows=left.lost)
 
     def _gather(self) -> None:
         """Until there is something to do."""
-        if not self._rows:
-            self._some.wait(min(max(0.0, self._prune_at_s - self._unix()), _PRUNE_EVERY_S))
-        # Cleared before the rows are looked at: one that comes behind sets it again.
+        self._idle = True  # before the rows are looked at: one that comes behind wakes us
+        if not self._journal.waiting and not self._closing.is_set():
+            next_s = min(self._prune_at_s, self._adopt_at_s) - self._unix()
+            self._some.wait(min(max(0.0, next_s), _PRUNE_EVERY_S))
+        self._idle = False
         self._some.clear()
-        if self._rows and not self._closing.is_set() and not self._failing:
-            self._many.wait(self._pace.batch_s)
-        self._many.clear()
+        if self._journal.waiting and not self._failing:
+            self._closing.wait(self._pace.batch_s)
 
     def _write_rows(self) -> bool:
         """All that wait by now; what comes meanwhile gathers for the next time, since small transactions cost
         five times as much a row. False: the store failed.
         """
-        left = len(self._rows)
-        while left > 0 and (rows := self._take()):
-            left -= len(rows)
+        left = self._journal.waiting
+        while left > 0 and (batch := self._journal.read(_TRANSACTION_ROWS)) is not None:
+            left -= len(batch.rows) + batch.lost
+            rows = self._decode_rows(batch.rows)
+            if batch.lost:
+                self._note_lost(batch.lost, "somebody has written to a file of the journal")
             try:
-                self._store.write(rows)
+                if rows:
+                    self._store.write(rows)
             except StoreFailed as error:
-                self._put_back(rows)
+                self._journal.put_back()
                 self._note_failure(error)
                 return False
             except Exception:
                 self._write_singly(rows, traceback.format_exc())
             else:
                 self._written += len(rows)
-            self._in_hand = 0
+            self._journal.note_done()
             self._note_success()
         return True
+
+    def _decode_rows(self, encoded: Sequence[bytes]) -> list[UsageRow]:
+        try:
+            return [_decode(row) for row in encoded]
+        except msgspec.MsgspecError as error:
+            found = str(error)
+        rows: list[UsageRow] = []
+        for row in encoded:
+            try:
+                rows.append(_decode(row))
+            except msgspec.MsgspecError:
+                continue
+        self._note_lost(len(encoded) - len(rows), found)
+        return rows
 
     def _write_singly(self, rows: Sequence[UsageRow], found: str) -> None:
         """One of them cannot be kept, by a bug: the others shall be."""
@@ -192,39 +226,25 @@ class Ledger:
                 self._store.write([row])
             except Exception:
                 lost += 1
-        with self._count_lock:
-            self._dropped += lost
         self._written += len(rows) - lost
-        log.error("usage rows lost by a bug", rows=lost, traceback=found)
+        self._note_lost(lost, found)
 
-    def _take(self) -> list[UsageRow]:
-        rows: list[UsageRow] = []
-        while self._rows and len(rows) < _TRANSACTION_ROWS:
-            try:
-                rows.append(self._rows.popleft())
-            except IndexError:  # `record` has dropped it
-                break
-        self._in_hand = len(rows)
-        return rows
-
-    def _put_back(self, rows: list[UsageRow]) -> None:
-        self._rows.extendleft(reversed(rows))
-        self._in_hand = 0
-        while len(self._rows) > self._spool_rows:
-            self._drop_oldest()
-
-    def _drop_oldest(self) -> None:
+    def _adopt(self) -> None:
+        """What a dead process left: one segment at a time, so that our own rows do not wait."""
+        now_s = self._unix()
+        if now_s < self._adopt_at_s:
+            return
+        before = self._journal.taken_over
         try:
-            self._rows.popleft()
-        except IndexError:
-            return  # the thread has just taken them all
-        with self._count_lock:
-            is_first, self._dropping = not self._dropping, True
-            if is_first:
-                self._dropped_before = self._dropped
-            self._dropped += 1
-        if is_first:
-            log.error("usage rows are dropped, the oldest first", waiting=self._spool_rows)
+            found = self._journal.adopt()
+        except OSError as error:
+            log.warning("rows of dead processes cannot be taken over", reason=str(error))
+            found = False
+        if not found:
+            self._adopt_at_s = now_s + _ADOPT_EVERY_S
+        rows = self._journal.taken_over - before
+        if rows:
+            log.info("usage rows of a dead process taken over", rows=rows)
 
     def _prune(self) -> bool:
         """False: the store failed."""
@@ -241,14 +261,36 @@ class Ledger:
         self._note_success()
         return True
 
+    def _tell_of_journal(self) -> None:
+        journal = self._journal
+        if journal.dropped > self._dropped and not self._dropping:
+            self._dropping, self._dropped_before = True, self._dropped
+            log.error("usage rows are dropped, the oldest first", waiting=journal.waiting)
+        self._dropped = journal.dropped
+        if (journal.trouble is None) != (self._trouble is None):
+            if journal.trouble is None:
+                log.info("usage rows are safe from a kill again")
+            else:
+                log.error("usage rows are in memory alone: a kill loses them", reason=journal.trouble)
+        self._trouble = journal.trouble
+        for path, reason in list(journal.strange.items())[self._strange :]:
+            log.warning("a file in the journal is left alone", path=str(path), reason=reason)
+        self._strange = len(journal.strange)
+
+    def _note_lost(self, rows: int, found: str) -> None:
+        self._lost += rows
+        log.error("usage rows lost by a bug", rows=rows, traceback=found)
+
     def _note_failure(self, error: StoreFailed) -> None:
         if not self._failing:
             self._failing = True
-            log.error("ledger cannot be written", reason=str(error), waiting=len(self._rows))
+            log.error("ledger cannot be written", reason=str(error), waiting=self._journal.waiting)
 
     def _note_success(self) -> None:
         if not self._failing and not self._dropping:
             return
-        dropped = self._dropped - self._dropped_before if self._dropping else 0
+        now = self._journal.dropped
+        dropped = now - self._dropped_before if self._dropping else 0
         self._failing = self._dropping = False
+        self._dropped = now
         log.info("ledger is written again", dropped=dropped)

@@ -17,11 +17,15 @@ By: TypeAlias = Literal[
     "tenant", "user", "key", "route", "provider", "model", "upstream-model", "operation", "day"
 ]
 BY: Final[tuple[By, ...]] = get_args(By)
+TAG: Final = "tag:"
+"""Before the name of a tag: `tag:team`."""
 DEFAULT_SINCE: Final = "30d"
 
 _UNITS_S: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_TAG_NAME: Final = re.compile(r"[^\x00-\x1f\"\\,]{1,200}")
+"""A claim of a token is called anything, a URL even; these signs would be read as something else."""
 _AGE: Final = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
 
 
@@ -30,8 +34,8 @@ class WrongQuery(Exception):
 
 
 class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
-    by: tuple[By, ...]
-    """Empty: everything is one sum."""
+    by: tuple[str, ...]
+    """Of BY, or TAG and a name. Empty: everything is one sum."""
     since_unix_ms: int
     until_unix_ms: int
     """Requests that ended then are out already."""
@@ -53,14 +57,16 @@ def build_query(
     return UsageQuery(by=parse_by(by), since_unix_ms=since_ms, until_unix_ms=until_ms, tenant=tenant)
 
 
-def parse_by(texts: Iterable[str]) -> tuple[By, ...]:
+def parse_by(texts: Iterable[str]) -> tuple[str, ...]:
     """Each once, in the order in which they are named first. Raises WrongQuery."""
-    found: dict[By, None] = {}
+    found: dict[str, None] = {}
     for name in (name.strip() for text in texts for name in text.split(",")):
-        known = next((one for one in BY if one == name), None)
-        if known is None:
-            raise WrongQuery(f'Sums cannot be made by "{name[:50]}". They can by: {", ".join(BY)}.')
-        found[known] = None
+        is_tag = name.startswith(TAG) and _TAG_NAME.fullmatch(name.removeprefix(TAG)) is not None
+        if name not in BY and not is_tag:
+            raise WrongQuery(
+                f'Sums cannot be made by "{name[:50]}". They can by: {", ".join(BY)}, {TAG}NAME.'
+            )
+        found[name] = None
     return tuple(found)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gateway_runtime.ledger.query import UsageQuery, format_moment
-from gateway_runtime.ledger.usd import format_usd
+from gateway_runtime.contract.usd import format_usd
+from gateway_runtime.ledger.query import TAG, UsageQuery, format_moment
 
 
 class Sum(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +100,7 @@ _SHOWN = {
 
 
 def _name_columns(query: UsageQuery) -> list[str]:
-    return [name.replace("-", "_") for name in query.by]
+    return [name if name.startswith(TAG) else name.replace("-", "_") for name in query.by]
 
 
 def _describe(one: Sum) -> dict[str, int | str]:

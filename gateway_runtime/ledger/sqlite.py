@@ -1,39 +1,45 @@
 """The ledger in one SQLite file: rows in, sums out. All processes of a pod write to the same.
 
-`Ledger` calls `write` and `prune` from its thread; anybody may call `sum_usage` meanwhile, also from another
-process. The file is in WAL mode with `synchronous=NORMAL`: what was written outlives a killed process; when
-the machine itself goes down, the last transactions may be missing, the file stays sound.
+`Ledger` calls `write` and `prune` from its thread; anybody may call `sum_usage` and `list_rows` meanwhile,
+also from another process. The file is in WAL mode with `synchronous=NORMAL`: what was written outlives a
+killed process; when the machine itself goes down, the last transactions may be missing, the file stays sound.
 
 The one subtle rule: a statement carries a hundred rows. Python's module gives the interpreter's lock away in
 each step of a statement, and beside a busy event loop it waits for it again, up to 5 ms: row by row that
 makes 1,300 rows/s, a hundred at once 130,000.
-
-Sums are exact. A 64-bit sum of picodollars ends at 9 million dollars, so that millions and rest are added up
-apart and put together in Python.
 """
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from gateway_runtime.ledger.query import By, UsageQuery
+from gateway_runtime.ledger.query import UsageQuery
 from gateway_runtime.ledger.report import Sum
 from gateway_runtime.ledger.row import UsageRow
 from gateway_runtime.ledger.store import StoreFailed
+from gateway_runtime.ledger.sums import (
+    COLUMN_LIST,
+    COLUMNS,
+    Tongue,
+    build_listing,
+    build_select,
+    build_sums,
+)
 
-SCHEMA: Final = 1
-"""Of `PRAGMA user_version`. A file of a later one is left alone."""
+SCHEMA: Final = 2
+"""Of `PRAGMA user_version`. A file of an earlier one is brought here; one of a later is left alone."""
 BUSY_S: Final = 5.0
 """How long a process waits for another's transaction, which takes milliseconds."""
 
 _ROWS_AT_ONCE: Final = (100, 25, 5, 1)
 """Few sizes, so that each statement is prepared once: 100 rows take 0.8 ms to prepare."""
-_COLUMNS: Final = UsageRow.__struct_fields__
+_READ_ROWS: Final = 1000
+_BOOLEANS: Final = tuple(COLUMNS.index(name) for name in ("stream", "priced", "estimated"))
 _CREATE: Final = (
     """\
 CREATE TABLE usage (
@@ -61,41 +67,46 @@ CREATE TABLE usage (
     duration_ms        INTEGER NOT NULL,
     first_token_ms     INTEGER,
     attempts           INTEGER NOT NULL,
-    fallback           TEXT
+    fallback           TEXT,
+    "end"              TEXT    NOT NULL DEFAULT '',
+    tags               TEXT,
+    input_usd_picos    INTEGER,
+    output_usd_picos   INTEGER,
+    cached_input_usd_picos INTEGER,
+    cache_write_usd_picos  INTEGER,
+    reasoning_usd_picos    INTEGER
 )""",
     "CREATE INDEX usage_by_time ON usage (ended_unix_ms)",
 )
+_MIGRATIONS: Final[Mapping[int, Sequence[str]]] = {
+    1: (
+        "ALTER TABLE usage ADD COLUMN \"end\" TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE usage ADD COLUMN tags TEXT",
+        "ALTER TABLE usage ADD COLUMN input_usd_picos INTEGER",
+        "ALTER TABLE usage ADD COLUMN output_usd_picos INTEGER",
+        "ALTER TABLE usage ADD COLUMN cached_input_usd_picos INTEGER",
+        "ALTER TABLE usage ADD COLUMN cache_write_usd_picos INTEGER",
+        "ALTER TABLE usage ADD COLUMN reasoning_usd_picos INTEGER",
+    )
+}
+"""From a schema to the next."""
+_AS_IF_NEW: Final = {
+    1: """\
+CREATE TEMP VIEW usage AS SELECT *, '' AS "end", NULL AS tags, NULL AS input_usd_picos,
+    NULL AS output_usd_picos, NULL AS cached_input_usd_picos, NULL AS cache_write_usd_picos,
+    NULL AS reasoning_usd_picos FROM main.usage""",
+}
+"""For reading a file which no gateway has brought to the present schema yet."""
 _PRUNE: Final = """\
 DELETE FROM usage WHERE rowid IN (
     SELECT rowid FROM usage WHERE ended_unix_ms < ? ORDER BY ended_unix_ms LIMIT ?
 )"""
-_GROUPS: Final[dict[By, str]] = {
-    "tenant": "tenant",
-    "user": "user",
-    "key": "key_id",
-    "route": "route",
-    "provider": "provider",
-    "model": "model",
-    "upstream-model": "upstream_model",
-    "operation": "operation",
-    "day": "date(ended_unix_ms / 1000, 'unixepoch')",
-}
-_COUNTS: Final = {
-    "requests": "1",
-    "errors": "error IS NOT NULL OR (status >= 400 AND status <> 499)",
-    "unpriced": "NOT priced",
-    "uncounted": "input_tokens IS NULL AND error IS NULL AND status < 400",
-    "estimated": "estimated",
-}
-_AMOUNTS: Final = (
-    "input_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "cost_usd_picos",
+_TONGUE: Final = Tongue(
+    table="usage",
+    day="date(ended_unix_ms / 1000, 'unixepoch')",
+    tag="json_extract(tags, '$.\"' || {} || '\"')",
+    parameter="?",
 )
-_SPLIT: Final = 1_000_000
 
 
 class SqliteStore:
@@ -131,13 +142,17 @@ class SqliteStore:
 
     def sum_usage(self, query: UsageQuery) -> Sequence[Sum]:
         """Opens the file for itself."""
-        statement, values = build_select(query)
+        statement, values = build_select(query, _TONGUE)
         with _failures_of(self._path), closing(self._open_to_read()) as connection:
-            found = connection.execute(statement, values).fetchall()
-        return sorted(
-            (_build_sum(row, len(query.by)) for row in found),
-            key=lambda one: [(name is not None, name or "") for name in one.group],
-        )
+            return build_sums(connection.execute(statement, values), query)
+
+    def list_rows(self, query: UsageQuery) -> Iterator[Sequence[UsageRow]]:
+        """The same."""
+        statement, values = build_listing(query, _TONGUE)
+        with _failures_of(self._path), closing(self._open_to_read()) as connection:
+            cursor = connection.execute(statement, values)
+            while found := cursor.fetchmany(_READ_ROWS):
+                yield [_build_row(list(one)) for one in found]
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -175,8 +190,8 @@ class SqliteStore:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
-            if _read_schema(connection, self._path) == 0:
-                _create_schema(connection, self._path)
+            if _read_schema(connection, self._path) < SCHEMA:
+                _bring_schema(connection, self._path)
             self._inode = os.stat(self._path).st_ino
         except BaseException:
             connection.close()
@@ -187,44 +202,24 @@ class SqliteStore:
         uri = f"{self._path.absolute().as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
         try:
-            _check_schema(connection, self._path)
+            _show_as_new(connection, self._path)
         except BaseException:
             connection.close()
             raise
         return connection
 
 
-def build_select(query: UsageQuery) -> tuple[str, dict[str, object]]:
-    """The statement and its parameters. No text of the query gets into it."""
-    groups = [_GROUPS[name] for name in query.by]
-    wanted = [*groups, *(f"COALESCE(SUM({count}), 0)" for count in _COUNTS.values())]
-    for name in _AMOUNTS:
-        wanted += [f"COALESCE(SUM({name} / {_SPLIT}), 0)", f"COALESCE(SUM({name} % {_SPLIT}), 0)"]
-    where = "ended_unix_ms >= :since AND ended_unix_ms < :until"
-    if query.tenant is not None:
-        where += " AND tenant = :tenant"
-    by = "".join(f"{', ' if at else ' GROUP BY '}{at + 1}" for at in range(len(groups)))
-    values: dict[str, object] = {"since": query.since_unix_ms, "until": query.until_unix_ms}
-    if query.tenant is not None:
-        values["tenant"] = query.tenant
-    return f"SELECT {', '.join(wanted)} FROM usage WHERE {where}{by}", values
-
-
-def _build_sum(row: Sequence[object], groups: int) -> Sum:
-    names = tuple(None if name is None else str(name) for name in row[:groups])
-    counts: list[int] = [value for value in row[groups:] if isinstance(value, int)]
-    numbers = dict(zip(_COUNTS, counts, strict=False))
-    halves = counts[len(_COUNTS) :]
-    for at, name in enumerate(_AMOUNTS):
-        numbers[name] = halves[2 * at] * _SPLIT + halves[2 * at + 1]
-    return Sum(group=names, **numbers)
+def _build_row(values: list[Any]) -> UsageRow:
+    for at in _BOOLEANS:
+        values[at] = bool(values[at])
+    return UsageRow(*values)
 
 
 def _build_insert(rows: int) -> str:
-    one = f"({', '.join('?' * len(_COLUMNS))})"
-    columns, values = ", ".join(_COLUMNS), ", ".join([one] * rows)
+    one = f"({', '.join('?' * len(COLUMNS))})"
+    values = ", ".join([one] * rows)
     # Not OR IGNORE, which would also pass over rows that break another rule of the table.
-    return f"INSERT INTO usage ({columns}) VALUES {values} ON CONFLICT (request_id) DO NOTHING"
+    return f"INSERT INTO usage ({COLUMN_LIST}) VALUES {values} ON CONFLICT (request_id) DO NOTHING"
 
 
 _INSERTS: Final = {count: _build_insert(count) for count in _ROWS_AT_ONCE}
@@ -240,18 +235,25 @@ def _read_schema(connection: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
-def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
-    if _read_schema(connection, path) == 0:
+def _show_as_new(connection: sqlite3.Connection, path: Path) -> None:
+    """Also a file of an earlier schema, without a change in it."""
+    found = _read_schema(connection, path)
+    if found == 0:
         raise StoreFailed(f"{path} is no ledger")
+    if found < SCHEMA:
+        connection.execute(_AS_IF_NEW[found])
 
 
-def _create_schema(connection: sqlite3.Connection, path: Path) -> None:
+def _bring_schema(connection: sqlite3.Connection, path: Path) -> None:
     with _transaction(connection):
-        if _read_schema(connection, path) != 0:
-            return  # another process was faster
-        if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
-            raise StoreFailed(f"{path} is the database of another program")
-        for statement in _CREATE:
+        found = _read_schema(connection, path)  # another process may have been faster
+        if found == 0:
+            if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
+                raise StoreFailed(f"{path} is the database of another program")
+            statements: Sequence[str] = _CREATE
+        else:
+            statements = [one for step in range(found, SCHEMA) for one in _MIGRATIONS[step]]
+        for statement in statements:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
 

@@ -1,21 +1,18 @@
-"""Where rows are kept, as `Ledger` and readers see it.
-
-SQLite is the only one so far: one file for all processes of a pod. PostgreSQL, for many pods, fits behind the
-same calls (COPY into a temporary table, then INSERT ... ON CONFLICT DO NOTHING); its driver has to be
-one that blocks, or runs its own loop, since `Ledger` calls from a thread.
+"""Where rows are kept, as `Ledger` and readers see it: `sqlite`, a file for all processes of a pod, or
+`postgres`, a database for many pods. `place` says which.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from gateway_runtime.ledger.query import UsageQuery
-from gateway_runtime.ledger.report import Sum
+from gateway_runtime.ledger.report import Report, Sum, build_report
 from gateway_runtime.ledger.row import UsageRow
 
 
 class StoreFailed(Exception):
-    """It cannot be written or read now, and may be later: the disk is full, the file is broken or locked.
-    The message is one clause that names the place.
+    """It cannot be written or read now, and may be later: the disk is full, the file is broken or locked, the
+    server is away. The message is one clause that names the place.
     """
 
 
@@ -29,10 +26,20 @@ class Store(Protocol):
         """All or none. A row whose id is there already is passed over."""
 
     def prune(self, before_unix_ms: int, limit: int) -> int:
-        """Deletes the oldest rows that ended before then, `limit` at most; how many there were."""
+        """Deletes the oldest rows that ended before then, `limit` at most; how many there were. Whole months
+        may go beside, uncounted.
+        """
 
     def sum_usage(self, query: UsageQuery) -> Sequence[Sum]:
         """Sorted by group. May be called from any thread, at any time."""
 
+    def list_rows(self, query: UsageQuery) -> Iterator[Sequence[UsageRow]]:
+        """Those that the sums are made of, the oldest first, some at a time. From any thread, at any time."""
+
     def close(self) -> None:
         """May be used again afterwards."""
+
+
+def read_report(store: Store, query: UsageQuery) -> Report:
+    """Blocks while it reads. Raises StoreFailed."""
+    return build_report(query, store.sum_usage(query))

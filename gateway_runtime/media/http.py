@@ -28,6 +28,7 @@ from gateway_runtime.media.network import is_allowed
 from gateway_runtime.media.resolver import NoAddress
 from gateway_runtime.media.url import parse_url
 
+MEDIA: Final = ", ".join(["image/*", *sorted(DOCUMENTS)])
 MAX_REDIRECTS: Final = 3
 CONCURRENCY: Final = 64
 """Connections of the process. More wait for their turn, within their own deadline."""
@@ -42,9 +43,17 @@ _NOWHERE: Final = "its host has no address on the public internet"
 class MediaHttp:
     """Made and used inside a running event loop."""
 
-    def __init__(self, resolver: AbstractResolver, *, allow_private: bool) -> None:
-        """resolver: closed with this."""
+    def __init__(
+        self,
+        resolver: AbstractResolver,
+        *,
+        allow_private: bool,
+        accept: str = MEDIA,
+        max_redirects: int = MAX_REDIRECTS,
+    ) -> None:
+        """resolver: closed with this. accept: the header."""
         self._allow_private = allow_private
+        self._max_redirects = max_redirects
         self._resolver = resolver
         connector = aiohttp.TCPConnector(
             resolver=resolver,
@@ -64,7 +73,7 @@ class MediaHttp:
             timeout=aiohttp.ClientTimeout(total=None),  # the fetcher has one for all of a request
             headers={
                 "user-agent": "headgate",
-                "accept": ", ".join(["image/*", *sorted(DOCUMENTS)]),
+                "accept": accept,
                 "accept-encoding": "identity",
             },
         )
@@ -76,14 +85,19 @@ class MediaHttp:
         """
         url = parse_url(text, base=None, allow_private=self._allow_private)
         with _mapped():
-            for _ in range(MAX_REDIRECTS + 1):
+            for _ in range(self._max_redirects + 1):
                 async with self._session.get(url, allow_redirects=False) as answer:
                     if answer.status not in _MOVED:
                         _check(answer)
                         yield answer
                         return
                     url = self._follow(answer, url)
-        raise Unfetchable(f"it was redirected more than {MAX_REDIRECTS} times")
+        most = self._max_redirects
+        raise Unfetchable(
+            f"it was redirected more than {most} times"
+            if most
+            else "its server redirects, which is not followed"
+        )
 
     async def close(self) -> None:
         await self._session.close()

@@ -10,6 +10,7 @@ The one subtle rule: an answer that was read to its end has given its connection
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
+from gateway_runtime.engine.fair_queue import NOBODY, Rank
 from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.upstream.endpoint import Upstream
 from gateway_runtime.upstream.trust import DEFAULT_TLS, TlsSettings
@@ -59,6 +60,8 @@ class UpstreamRequest(NamedTuple):
     """False: when our own bound is reached it fails at once. A probe that waits would tell of us."""
     keeps_head: bool = False
     """All headers of the answer are wanted: see `UpstreamAnswer.headers`."""
+    rank: Rank = NOBODY
+    """Whose it is, where it has to queue."""
 
 
 class PoolStatistics(NamedTuple):

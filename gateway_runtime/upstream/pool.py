@@ -6,18 +6,26 @@ requests that must wait.
 `transport` has a Pool for each `Way`; connections call back through `connection.Keeper`. The newest idle
 connection is used first, so that those which a quiet hour does not need time out.
 
-The one subtle rule: a place that becomes free is handed to the first in the queue, not put on the table where
-a request that came later could take it.
+The queue is fair between tenants (see `engine.fair_queue`). A newcomer to a full one may take the place of a
+tenant's that has more in it, and whoever has waited `queue_s` is turned away, whatever its priority.
+
+The one subtle rule: a place that becomes free is handed to one in the queue, not put on the table where a
+request that came later could take it.
 """
 
 import asyncio
-from collections import deque
+from typing import TypeAlias
 
+from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.table import UpstreamLimits
+from gateway_runtime.engine.fair_queue import FairQueue, Rank
 from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.upstream.connection import Connection
 from gateway_runtime.upstream.dial import Dialer, Way
 from gateway_runtime.upstream.exchange import PoolStatistics, UpstreamFailure
+
+_Waiter: TypeAlias = "asyncio.Future[UpstreamFailure | None]"
+"""None: it has a place."""
 
 
 def choose_strictest(one: UpstreamLimits, other: UpstreamLimits) -> UpstreamLimits:
@@ -47,7 +55,9 @@ class Pool:
         self._idle: dict[Connection, float] = {}
         """To the loop's time at which each became idle: the oldest first."""
         self._sweeper: asyncio.TimerHandle | None = None
-        self._queue: deque[asyncio.Future[UpstreamFailure | None]] = deque()
+        self._queue: FairQueue[_Waiter] = FairQueue()
+        self._waiting = self._queue.lines
+        """Empty when nobody waits, which each request asks."""
         self._in_flight = 0
         self._lingering = 0
         self._connections: set[Connection] = set()
@@ -62,7 +72,7 @@ class Pool:
 
     @property
     def unused(self) -> bool:
-        return not (self._connections or self._in_flight or self._queue)
+        return not (self._connections or self._in_flight or self._waiting)
 
     def statistics(self) -> PoolStatistics:
         return PoolStatistics(
@@ -95,8 +105,8 @@ class Pool:
         """Returns when every socket is closed."""
         if self._closing is None:
             self._closing = self._loop.create_future()
-            while self._queue:
-                _settle(self._queue.popleft(), UpstreamFailure(Outcome.CANCELLED, "the gateway stops"))
+            while self._waiting:
+                _settle(self._queue.pop(), UpstreamFailure(Outcome.CANCELLED, "the gateway stops"))
             for connection in tuple(self._connections):
                 connection.abort()
             if self._sweeper is not None:
@@ -109,31 +119,31 @@ class Pool:
 
     def try_enter(self) -> bool:
         """Takes a place if there is one and nobody waits for it."""
-        if self._queue or not self._has_room():
+        if self._waiting or not self._has_room():
             return False
         self._in_flight += 1
         return True
 
     def enter_at_once(self) -> Connection | None:
         """A place and an idle connection, or neither."""
-        if self._queue or not self._idle or not self._has_room():
+        if self._waiting or not self._idle or not self._has_room():
             return None
         self._in_flight += 1
         self._reused += 1
         return self._idle.popitem()[0]
 
-    async def wait_turn(self, *, may_queue: bool = True) -> None:
-        """Waits in the queue for a place. Raises Saturated when the queue is full or the wait is too long."""
+    async def wait_turn(self, rank: Rank, *, may_queue: bool = True) -> None:
+        """Waits in the queue for a place. Raises Saturated when the queue is full, or becomes so and another
+        tenant has less in it, or when the wait is too long.
+        """
         limits = self.limits
-        if not may_queue or len(self._queue) >= limits.max_queue:
-            busy = self._in_flight + self._lingering
-            raise Saturated(
-                f"its limits allow no more than the {busy} under way and the {len(self._queue)} that wait"
-            )
-        waiter: asyncio.Future[UpstreamFailure | None] = self._loop.create_future()
+        left = limits.max_queue - len(self._queue)
+        if not may_queue or left < 0 or (left == 0 and not self._displace(rank)):
+            raise self._build_full()
+        waiter: _Waiter = self._loop.create_future()
         late = Saturated(f"no place became free within {limits.queue_s:g} s")
-        timer = self._loop.call_later(limits.queue_s, self._dismiss, waiter, late)
-        self._queue.append(waiter)
+        timer = self._loop.call_later(limits.queue_s, self._dismiss, rank.tenant, waiter, late)
+        self._queue.push(rank, waiter)
         began_s = self._loop.time()
         try:
             failure = await waiter
@@ -141,8 +151,8 @@ class Pool:
             if not waiter.cancelled():
                 if waiter.result() is None:
                     self.leave()  # the place came in the same step
-            elif waiter in self._queue:
-                self._queue.remove(waiter)
+            else:
+                self._queue.discard(rank.tenant, waiter)
             raise
         finally:
             timer.cancel()
@@ -182,7 +192,7 @@ class Pool:
 
     def leave(self) -> None:
         self._in_flight -= 1
-        if self._queue:
+        if self._waiting:
             self._grant()
 
     def begin_linger(self) -> None:
@@ -210,13 +220,28 @@ class Pool:
         return in_flight < limits.max_in_flight and in_flight + self._lingering < limits.max_connections
 
     def _grant(self) -> None:
-        while self._queue and self._has_room():
-            if _settle(self._queue.popleft(), None):
+        while self._waiting and self._has_room():
+            if _settle(self._queue.pop(), None):
                 self._in_flight += 1
 
-    def _dismiss(self, waiter: asyncio.Future[UpstreamFailure | None], failure: UpstreamFailure) -> None:
+    def _displace(self, newcomer: Rank) -> bool:
+        """Whether somebody made room."""
+        full = self._build_full()
+        waiter = self._queue.displace(newcomer)
+        if waiter is None:
+            return False
+        _settle(waiter, full)
+        return True
+
+    def _build_full(self) -> Saturated:
+        busy = self._in_flight + self._lingering
+        return Saturated(
+            f"its limits allow no more than the {busy} under way and the {len(self._queue)} that wait"
+        )
+
+    def _dismiss(self, tenant: TenantId, waiter: _Waiter, failure: UpstreamFailure) -> None:
         if _settle(waiter, failure):
-            self._queue.remove(waiter)
+            self._queue.discard(tenant, waiter)
 
     def _sweep(self) -> None:
         """One timer for all: it looks again when the oldest that is left will be due."""
@@ -229,7 +254,7 @@ class Pool:
             connection.abort()
 
 
-def _settle(waiter: asyncio.Future[UpstreamFailure | None], result: UpstreamFailure | None) -> bool:
+def _settle(waiter: _Waiter, result: UpstreamFailure | None) -> bool:
     """False for one that was cancelled in this step and is about to leave by itself."""
     if waiter.done():
         return False

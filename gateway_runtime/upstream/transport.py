@@ -79,7 +79,7 @@ class PooledTransport:
         pool, lines = self._find(request.url, tls) if known is None else known
         head = build_head(request.method, lines, request.headers, request.body)
         if not pool.try_enter():
-            await pool.wait_turn(may_queue=request.may_queue)
+            await pool.wait_turn(request.rank, may_queue=request.may_queue)
         connection = None if again else pool.take_idle()
         if connection is not None:
             try:

@@ -50,15 +50,18 @@ def build_rows(count: int, prefix: str = "r") -> list[UsageRow]:
 
 
 def ask(*by: str, tenant: str | None = None, since: int = 0, until: int = 2**60) -> UsageQuery:
-    return UsageQuery(by=by, since_unix_ms=since, until_unix_ms=until, tenant=tenant)  # type: ignore[arg-type]
+    return UsageQuery(by=by, since_unix_ms=since, until_unix_ms=until, tenant=tenant)
 
 
 _names = st.sampled_from(["a", "b", "c,d", 'e"f', "ü"])
 _counts = st.one_of(st.integers(0, 10_000), st.integers(0, 2**53 - 1))
 
 
+_tags = st.sampled_from([None, '{"team":"a"}', '{"team":"b","unit":"c"}', "{}"])
+
+
 @st.composite
-def some_rows(draw: st.DrawFn) -> list[UsageRow]:
+def some_rows(draw: st.DrawFn, least: int = 0) -> list[UsageRow]:
     def one(number: int) -> UsageRow:
         known = draw(st.booleans())
         tokens = {
@@ -78,10 +81,11 @@ def some_rows(draw: st.DrawFn) -> list[UsageRow]:
             cost_usd_picos=draw(st.none() | st.integers(0, LARGEST)) if known else None,
             priced=draw(st.booleans()),
             estimated=draw(st.booleans()),
+            tags=draw(_tags),
             **tokens,
         )
 
-    return [one(number) for number in range(draw(st.integers(0, 12)))]
+    return [one(number) for number in range(draw(st.integers(least, 12)))]
 
 
-some_groups = st.lists(st.sampled_from(BY), unique=True, max_size=3)
+some_groups = st.lists(st.sampled_from([*BY, "tag:team"]), unique=True, max_size=3)

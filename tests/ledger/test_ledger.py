@@ -5,12 +5,14 @@ without a word.
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from gateway_runtime.ledger.ledger import BATCH_ROWS, Ledger, Pace
+from gateway_runtime.ledger.journal import SMALLEST_SPOOL_BYTES, Journal
+from gateway_runtime.ledger.ledger import Ledger, Pace
 from gateway_runtime.ledger.query import UsageQuery
 from gateway_runtime.ledger.report import Sum
 from gateway_runtime.ledger.row import UsageRow
@@ -63,6 +65,9 @@ class MemoryStore:
     def sum_usage(self, query: UsageQuery) -> Sequence[Sum]:
         return [Sum(requests=len(self.ids))]
 
+    def list_rows(self, query: UsageQuery) -> Iterator[Sequence[UsageRow]]:
+        yield []
+
     def close(self) -> None:
         self.closed = True
 
@@ -76,9 +81,20 @@ def store() -> MemoryStore:
     return MemoryStore()
 
 
+def unix() -> float:
+    return NOON_MS / 1000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "usage.db-spool"
+
+
 @contextmanager
-def keeping(store: MemoryStore, **options: Any) -> Iterator[Ledger]:
-    ledger = Ledger(store, lambda: NOON_MS / 1000, **{"keep_days": None, "pace": SOON, **options})
+def keeping(store: MemoryStore, folder: Path | None = None, **options: Any) -> Iterator[Ledger]:
+    """folder: of the journal; None keeps it in memory."""
+    journal = options.pop("journal", None) or Journal(folder, "me", unix)
+    ledger = Ledger(store, journal, unix, **{"keep_days": None, "pace": SOON, **options})
     ledger.start()
     try:
         yield ledger
@@ -99,11 +115,11 @@ def test_a_row_is_written_without_waiting_for_others(store: MemoryStore) -> None
         store.wait(lambda: store.ids == ["1", "2"])
 
 
-def test_rows_that_come_together_are_one_batch_in_order(store: MemoryStore) -> None:
-    rows = build_rows(BATCH_ROWS)
+def test_rows_that_come_within_a_moment_are_one_batch_in_order(store: MemoryStore) -> None:
+    rows = build_rows(500)
     with keeping(store, pace=Pace(batch_s=LONG_S)) as ledger:
-        hand_over(ledger, rows)  # the last one makes the batch full, and nobody waits for the time
-        store.wait(lambda: bool(store.batches))
+        hand_over(ledger, rows)
+        ledger.close()  # ends the moment
 
     assert store.ids == [row.request_id for row in rows]
     assert len(store.batches) == 1
@@ -141,36 +157,76 @@ def test_while_the_store_fails_rows_wait_and_each_change_is_logged_once(store: M
     assert ledger.statistics() == (0, 300, 0)
 
 
-def test_of_too_many_rows_the_oldest_are_dropped_counted_and_told(store: MemoryStore) -> None:
+def test_of_too_many_rows_the_oldest_are_dropped_counted_and_told(store: MemoryStore, folder: Path) -> None:
     store.fails = "gone"
-    rows = build_rows(20)
-    with capture_logs() as logs, keeping(store, spool_rows=8) as ledger:
+    journal = Journal(folder, "me", unix, spool_bytes=SMALLEST_SPOOL_BYTES)
+    rows = [build_row(f"{number:06d}", user="x" * 256) for number in range(30_000)]
+    with capture_logs() as logs, keeping(store, journal=journal) as ledger:
         hand_over(ledger, rows)
         store.wait(lambda: store.tries >= 5)
-        hand_over(ledger, build_rows(3, "newest-"))
-        store.wait(lambda: store.tries >= 10)
+        taken = sum(file.stat().st_size for file in folder.iterdir())
         store.fails = ""
-        store.wait(lambda: bool(store.ids))
+        store.wait(lambda: store.ids[-1:] == ["029999"])
 
-    assert store.ids == [*(f"r{n}" for n in range(15, 20)), "newest-0", "newest-1", "newest-2"]
-    assert ledger.statistics() == (0, 8, 15)
-    assert sorted(line["event"] for line in logs) == [
-        "ledger cannot be written",
-        "ledger is written again",
+    assert taken <= SMALLEST_SPOOL_BYTES
+    waiting, written, dropped = ledger.statistics()
+    assert 0 < dropped < 20_000
+    assert (waiting, written) == (0, 30_000 - dropped)
+    assert store.ids == [f"{number:06d}" for number in range(dropped, 30_000)]
+    assert [line["event"] for line in logs if line["event"] != "ledger cannot be written"] == [
         "usage rows are dropped, the oldest first",
+        "ledger is written again",
     ]
-    assert logs[-1]["dropped"] == 15
+    assert logs[-1]["dropped"] == dropped
 
 
-def test_closing_while_the_store_fails_tries_once_more_and_tells_what_is_lost(store: MemoryStore) -> None:
+def test_what_the_store_never_took_waits_on_disk_for_the_next_start(store: MemoryStore, folder: Path) -> None:
+    store.fails = "gone"
+    with capture_logs() as logs, keeping(store, folder, pace=Pace(retry_s=LONG_S)) as ledger:
+        hand_over(ledger, build_rows(4))
+        store.wait(lambda: store.tries == 1)
+        ledger.close()
+    tries = store.tries
+    store.fails = ""
+    heir = Journal(folder, "another", unix)
+    with capture_logs() as later, keeping(store, journal=heir):
+        store.wait(lambda: len(store.ids) == 4)
+
+    assert tries == 2
+    assert logs[-1] == {
+        "event": "usage rows wait for the next start",
+        "rows": 4,
+        "folder": str(folder),
+        "log_level": "warning",
+    }
+    assert store.ids == ["r0", "r1", "r2", "r3"]
+    assert [(line["event"], line["rows"]) for line in later] == [
+        ("usage rows of a dead process taken over", 4)
+    ]
+    assert list(folder.iterdir()) == []
+
+
+def test_without_a_place_on_disk_what_the_store_never_took_is_lost_and_told(store: MemoryStore) -> None:
     store.fails = "gone"
     with capture_logs() as logs, keeping(store, pace=Pace(retry_s=LONG_S)) as ledger:
         hand_over(ledger, build_rows(4))
         store.wait(lambda: store.tries == 1)
         ledger.close()
 
-    assert store.tries == 2
     assert logs[-1] == {"event": "usage rows lost", "rows": 4, "log_level": "error"}
+
+
+def test_where_no_file_can_be_made_rows_go_through_memory_and_that_is_told_once(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with capture_logs() as logs, keeping(store, tmp_path / "file") as ledger:
+        hand_over(ledger, build_rows(3))
+        store.wait(lambda: len(store.ids) == 3)
+
+    assert [(line["event"], line["reason"]) for line in logs] == [
+        ("usage rows are in memory alone: a kill loses them", f"{tmp_path}/file: File exists")
+    ]
 
 
 def test_a_row_that_cannot_be_kept_costs_no_other(store: MemoryStore) -> None:
@@ -211,3 +267,20 @@ def test_sums_are_the_stores(store: MemoryStore) -> None:
         report = ledger.sum_usage(ask())
 
     assert (report.total.requests, report.sums) == (1, [Sum(requests=1)])
+
+
+class Other:
+    """No row: as if a bug had made one that cannot be encoded."""
+
+    request_id = "r"
+
+
+def test_a_row_that_cannot_be_written_down_costs_no_request_its_answer(store: MemoryStore) -> None:
+    bad: Any = Other()
+    with capture_logs() as logs, keeping(store) as ledger:
+        ledger.record(bad)
+        ledger.record(build_row("1"))
+        store.wait(lambda: store.ids == ["1"])
+
+    assert ledger.statistics() == (0, 1, 1)
+    assert logs[0]["event"] == "usage rows lost by a bug"

@@ -64,7 +64,7 @@ def test_an_unknown_group_is_told_those_that_there_are(text: str) -> None:
         parse_by([text])
 
     assert str(error.value).endswith(
-        "They can by: tenant, user, key, route, provider, model, upstream-model, operation, day."
+        "They can by: tenant, user, key, route, provider, model, upstream-model, operation, day, tag:NAME."
     )
 
 
