@@ -34,7 +34,8 @@ setup: $(READY)  ## make the virtual environment and install everything into it
 run: $(READY)  ## start a fake provider and a gateway over examples/quickstart (PORT=8080)
 	@$(BIN)/python -m headgate.quickstart --port $(PORT)
 
-test: $(READY)  ## run all tests; brings kube-apiserver and etcd
+test: $(READY)  ## run all tests; brings kube-apiserver, etcd, Redis and PostgreSQL
+	@scripts/servers
 	@$(BIN)/python -m tests.kube.assets
 	@$(BIN)/python -m pytest
 

@@ -141,8 +141,10 @@ def list_parts(gateway: Gateway) -> Iterator[tuple[str, Callable[[], object]]]:
     head, body = read_head(REQUEST), read_body(BODY)
     assert running is not None
     assert head is not None
-    tenant = running.live.authenticate(running.hash_key(KEY))
-    assert tenant is not None
+    authenticator, caller = room.authenticator, gateway._hot()
+    identity = authenticator.recognize(running, KEY, caller)
+    assert identity is not None
+    tenant = identity.tenant
     limits, now = room.state.limits_of(tenant), room.clock.now
     endpoint = next(iter(room.state.endpoints.values()))
     record = front.open_record(PATH, now())
@@ -159,7 +161,7 @@ def list_parts(gateway: Gateway) -> Iterator[tuple[str, Callable[[], object]]]:
         parser.feed(ANSWER)
 
     yield "recognise the head", lambda: head.measure(REQUEST)
-    yield "find the key", lambda: running.live.authenticate(running.hash_key(KEY))
+    yield "find the key", lambda: authenticator.recognize(running, KEY, caller)
     yield "read the body", lambda: read_body(BODY)
     yield "write the body anew", lambda: body.build("gpt-4o-mini")
     yield "take three limits", lambda: take_all(limits, now())

@@ -6,7 +6,6 @@ Data goes to stdout, progress to stderr.
 """
 
 import asyncio
-import json
 import os
 import time
 from pathlib import Path
@@ -14,13 +13,15 @@ from typing import IO
 
 import click
 
+from headgate.ledger_option import METAVAR, check_ledger
+from headgate.store_option import STORE_HELP, check_limit_store
 from headgate.servers import fake_provider, gateway, operator
+from headgate.usage_commands import usage
 
 EXIT_PROBLEMS = 1
 EXIT_COULD_NOT_LOOK = 3
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_FILE = click.Path(dir_okay=False, path_type=Path)
 _PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 
 
@@ -45,9 +46,12 @@ def main() -> None:
 @click.option("--access-log", is_flag=True, help="One line a request on stderr.")
 @click.option(
     "--ledger",
-    type=_FILE,
-    help="Where a row is kept for each request. Default: headgate/usage.db in ~/.local/state.",
+    metavar=METAVAR,
+    callback=check_ledger,
+    help="Where a row is kept for each request: a SQLite file, or a postgresql:// URL. Default: "
+    "headgate/usage.db in ~/.local/state.",
 )
+@click.option("--limit-store", metavar="URL", callback=check_limit_store, help=STORE_HELP)
 @click.option("--no-ledger", is_flag=True, help="Keep none.")
 @click.option(
     "--print", "show", is_flag=True, help="Without a folder: print the YAML that would be served, and end."
@@ -59,7 +63,8 @@ def up(
     host: str,
     drain: float,
     access_log: bool,
-    ledger: Path | None,
+    ledger: str | None,
+    limit_store: str | None,
     no_ledger: bool,
     show: bool,
 ) -> None:
@@ -83,10 +88,12 @@ def up(
     headgate up --print > my-folder/headgate.yaml
     headgate status
     """
+    from gateway_runtime.ledger.place import find_spool
     from headgate.folderless import WrongVariable, build_manifests, is_loopback
     from headgate.up import UpSettings, run_folderless, run_up
     from headgate.usage import find_default_ledger
 
+    default = find_default_ledger(os.environ, Path.home())
     if ledger is not None and no_ledger:
         raise click.UsageError("--ledger and --no-ledger are opposites: give one of them")
     environment = dict(os.environ)
@@ -97,7 +104,9 @@ def up(
         admin_port=admin_port,
         drain_s=drain,
         access_log=access_log,
-        ledger=None if no_ledger else ledger or find_default_ledger(environment, Path.home()),
+        ledger=None if no_ledger else ledger or str(default),
+        limit_store=limit_store,
+        ledger_spool=find_spool(ledger, None, default.parent) if ledger is not None else None,
     )
     if paths:
         if show:
@@ -148,12 +157,25 @@ def validate(paths: tuple[Path, ...], output: str, secrets: bool) -> None:
 
 @main.command()
 @_PATHS
-@click.option("--model", help="Asked for in a chat of one line. Or give a whole request with --body.")
-@click.option("--body", type=click.File("rb"), help="A request's body, from a file or - for standard input.")
+@click.option("--model", help="Asked for in a chat of one line. Or give a whole request with --request.")
+@click.option(
+    "--request",
+    "--body",
+    "body",
+    type=click.File("rb"),
+    help="A request's body in JSON, from a file or - for standard input.",
+)
 @click.option(
     "--path", default="/v1/chat/completions", show_default=True, help="Where a caller would send it."
 )
 @click.option("--tenant", help="namespace/name of the TenantQuota of the caller. Default: the only one.")
+@click.option(
+    "--gateways",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many gateways (each worker is one) share every amount, without a store in common.",
+)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def explain(
     paths: tuple[Path, ...],
@@ -161,27 +183,30 @@ def explain(
     body: IO[bytes] | None,
     path: str,
     tenant: str | None,
+    gateways: int,
     output: str,
 ) -> None:
     """Say what the gateway would do with a request, from manifests alone. Nothing is sent.
 
-    Which route takes it and why, which endpoints in which order, what each of them would be asked and what
-    it could not be told, which models come after. It is decided by the gateway's own code. Exit code 1 when
-    the request would not be served.
+    Which route takes it and why, which endpoints in which order, what each of them would be asked, what it
+    could not be told and what it costs there at most, which models come after. What the request reserves of
+    each limit, how often it has room there, and which limit it can never fit into. It is decided by the
+    gateway's own code, as if nothing had been used yet. Exit code 1 when the request would not be served.
 
     \b
     headgate explain examples/quickstart --model gpt-4o-mini
-    headgate explain manifests/ --tenant chat/team --path /v1/messages --body request.json
+    headgate explain manifests/ --tenant chat/team --path /v1/messages --request request.json
     """
-    from headgate.explain import CannotExplain, build_json, build_text
+    from headgate.explain import Asked, CannotExplain, build_minimal_body
     from headgate.explain import explain as explain_request
+    from headgate.explain_text import build_json, build_text
 
     if (model is None) == (body is None):
-        raise click.UsageError("give --model or --body, and not both")
-    asked = {"model": model, "max_tokens": 1, "messages": [{"role": "user", "content": "Hello"}]}
-    data = json.dumps(asked).encode() if body is None else body.read()
+        raise click.UsageError("give --model or --request, and not both")
+    data = build_minimal_body(path, model or "") if body is None else body.read()
+    asked = Asked(tenant=tenant, path=path, data=data, now_unix_s=time.time(), gateways=gateways)
     try:
-        explanation = explain_request(paths, os.environ, tenant, path, data)
+        explanation = explain_request(paths, os.environ, asked)
     except CannotExplain as error:
         raise click.UsageError(str(error)) from error
     click.echo(build_json(explanation) if output == "json" else build_text(explanation))
@@ -218,50 +243,7 @@ def status(url: str, output: str) -> None:
     raise SystemExit(0 if all(find_path(item, ready) == "True" for item in objects) else EXIT_PROBLEMS)
 
 
-@main.command()
-@click.option("--ledger", type=_FILE, help="Default: where `headgate up` keeps it.")
-@click.option(
-    "--by", multiple=True, help="Names with commas between: tenant, user, key, route, provider, model, …"
-)
-@click.option("--since", help="12h, 30d, 4w ago, a day (2026-11-01) or a moment. Default: 30d.")
-@click.option("--until", help="The same; what ended then is out already. Default: now.")
-@click.option("--tenant", help="namespace/name of one TenantQuota. Default: all.")
-@click.option(
-    "-o", "--output", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
-)
-def usage(
-    ledger: Path | None,
-    by: tuple[str, ...],
-    since: str | None,
-    until: str | None,
-    tenant: str | None,
-    output: str,
-) -> None:
-    """Add up requests, tokens and cost, as the ledger has them.
-
-    Sums are exact, in US dollars. Beside them stands what they leave out: requests whose price is not known,
-    and those of which no provider told what they used. Sums may be by tenant, user, key, route, provider,
-    model, upstream-model, operation and day (in UTC). Exit code 3 when there is no ledger to read.
-
-    \b
-    headgate usage --by tenant,model
-    headgate usage --by day --since 2026-11-01 --tenant team-a/quota -o csv
-    """
-    from gateway_runtime.ledger.query import WrongQuery, build_query
-    from headgate.usage import Unreadable, find_default_ledger, show_usage
-
-    try:
-        query = build_query(by, since, until, tenant, time.time())
-    except WrongQuery as error:
-        raise click.UsageError(str(error)) from error
-    try:
-        click.echo(show_usage(ledger or find_default_ledger(os.environ, Path.home()), query, output))
-    except Unreadable as error:
-        click.echo(f"headgate usage: {error}", err=True)
-        raise SystemExit(EXIT_COULD_NOT_LOOK) from None
-
-
-for _command in (operator, gateway, fake_provider):
+for _command in (operator, gateway, fake_provider, usage):
     main.add_command(_command)
 
 if __name__ == "__main__":

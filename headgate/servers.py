@@ -12,6 +12,9 @@ from pathlib import Path
 
 import click
 
+from headgate.ledger_option import METAVAR, check_ledger
+from headgate.store_option import STORE_HELP, check_limit_store
+
 _PATH = click.Path(path_type=Path)
 
 
@@ -120,7 +123,7 @@ def operator(
 @click.option("--port", default=8080, show_default=True, help="Where callers send requests.")
 @click.option("--admin-host", default="127.0.0.1", show_default=True, help="Address of the admin port.")
 @click.option(
-    "--admin-port", default=8081, show_default=True, help="/healthz, /readyz, /metrics, /debug/table."
+    "--admin-port", default=8081, show_default=True, help="/healthz, /readyz, /metrics, /debug/table, /usage."
 )
 @click.option(
     "--operator",
@@ -135,8 +138,10 @@ def operator(
 )
 @click.option(
     "--ledger",
-    type=_PATH,
-    help="SQLite file with a row for each request, for `headgate usage` and GET /v1/usage. Default: none.",
+    metavar=METAVAR,
+    callback=check_ledger,
+    help="SQLite file, or postgresql:// URL, with a row for each request, for `headgate usage` and GET "
+    "/v1/usage. Default: none.",
 )
 @click.option(
     "--ledger-days",
@@ -145,6 +150,19 @@ def operator(
     show_default=True,
     help="Older rows are deleted.",
 )
+@click.option(
+    "--ledger-spool",
+    type=_PATH,
+    help="Folder where rows are safe until they are written. Default: beside the file, or in --state-dir.",
+)
+@click.option(
+    "--ledger-spool-bytes",
+    type=click.IntRange(min=8 * 1024 * 1024),
+    default=256 * 1024 * 1024,
+    show_default=True,
+    help="How large that may become while the ledger cannot be written.",
+)
+@click.option("--limit-store", metavar="URL", callback=check_limit_store, help=STORE_HELP)
 @click.option("--bootstrap-dir", type=_PATH, help="Where the bootstrap Secrets are mounted.")
 @click.option("--name", help="How the operator calls this gateway. Default: POD_NAME, else the host's name.")
 @click.option(
@@ -164,6 +182,11 @@ def operator(
     "--allow-private-media",
     is_flag=True,
     help="Images and files that callers name by URL may be fetched from private addresses, too.",
+)
+@click.option(
+    "--allow-private-issuers",
+    is_flag=True,
+    help="Issuers of callers' tokens may have their keys at private addresses, and at this machine's.",
 )
 @click.option(
     "--max-requests",
@@ -209,8 +232,11 @@ def gateway(
     operator_ca: Path | None,
     token_file: Path | None,
     state_dir: Path | None,
-    ledger: Path | None,
+    ledger: str | None,
+    limit_store: str | None,
     ledger_days: int,
+    ledger_spool: Path | None,
+    ledger_spool_bytes: int,
     bootstrap_dir: Path | None,
     name: str | None,
     unready: float,
@@ -218,6 +244,7 @@ def gateway(
     max_body_bytes: int,
     max_upload_bytes: int,
     allow_private_media: bool,
+    allow_private_issuers: bool,
     max_requests: int,
     max_streams: int,
     access_log: bool,
@@ -236,6 +263,8 @@ def gateway(
     `headgate up`.
     """
     from gateway_runtime.contract.ids import GatewayId
+    from gateway_runtime.ledger.place import find_spool
+    from gateway_runtime.ledger.postgres_url import WrongPlace
     from gateway_runtime.server.loop import make_loop
     from gateway_runtime.server.main import run_gateway
     from gateway_runtime.server.settings import GatewaySettings, ProvidersSource, TlsFiles
@@ -250,6 +279,11 @@ def gateway(
         raise click.UsageError(
             "no source of a routing table: give --operator, --state-dir or --bootstrap-dir"
         )
+    if ledger is not None:
+        try:
+            find_spool(ledger, ledger_spool, state_dir)
+        except WrongPlace as error:
+            raise click.UsageError(str(error)) from error
     tls = None
     if tls_cert is not None and tls_key is not None:
         tls = TlsFiles(tls_cert, tls_key, tls_client_ca)
@@ -275,13 +309,17 @@ def gateway(
         token_file=token_file,
         state_dir=state_dir,
         ledger=ledger,
+        limit_store=limit_store,
         ledger_days=ledger_days,
+        ledger_spool=ledger_spool,
+        ledger_spool_bytes=ledger_spool_bytes,
         bootstrap_dir=bootstrap_dir,
         unready_s=unready,
         drain_s=drain,
         max_body_bytes=max_body_bytes,
         max_upload_bytes=max_upload_bytes,
         allow_private_media=allow_private_media,
+        allow_private_issuers=allow_private_issuers,
         max_requests=max_requests,
         max_streams=max_streams,
         access_log=access_log,

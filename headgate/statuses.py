@@ -5,11 +5,11 @@ The statuses come from `rollup.roll_up`, the same function that writes them in a
 gateway, this process.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway_runtime.contract.health import EndpointReport
+from gateway_runtime.contract.health import EndpointReport, TenantReport
 from gateway_runtime.contract.ids import EndpointId, GatewayId, ProviderId
 from gateway_runtime.contract.stream import Version
 from gateway_runtime.contract.table import resource_key
@@ -19,6 +19,7 @@ from headgate_operator.compile import Compiled
 from headgate_operator.compile.verdict import Verdict
 from headgate_operator.rollup import (
     GatewayView,
+    HeardTenant,
     ProviderHealth,
     Published,
     judge_provider,
@@ -48,7 +49,12 @@ class Statuses:
         self._since = since
 
     def build_objects(
-        self, reload: Reload, applied: Version, reports: Mapping[EndpointId, EndpointReport], now_s: float
+        self,
+        reload: Reload,
+        applied: Version,
+        reports: Mapping[EndpointId, EndpointReport],
+        tenants: Iterable[TenantReport],
+        now_s: float,
     ) -> list[dict[str, Any]]:
         """`now_s`: Unix time. The objects come in the order of kinds, then namespace and name."""
         view = GatewayView(
@@ -58,6 +64,7 @@ class Statuses:
             refused=None,
             reports=reports,
             reported_at_s=now_s,
+            tenants={report.tenant: HeardTenant(report, now_s) for report in tenants},
         )
         published = Published(
             version=applied, since={key: version for key, (_, version) in self._since.items()}

@@ -46,7 +46,10 @@ class UpSettings:
     admin_port: int = 8081
     drain_s: float = 30.0
     access_log: bool = False
-    ledger: Path | None = None
+    ledger: str | None = None
+    ledger_spool: Path | None = None
+    limit_store: str | None = None
+    """As GatewaySettings has it."""
 
 
 async def run_up(
@@ -135,6 +138,9 @@ class _Up:
                 drain_s=settings.drain_s,
                 access_log=settings.access_log,
                 ledger=settings.ledger,
+                limit_store=settings.limit_store,
+                ledger_spool=settings.ledger_spool,
+                allow_private_issuers=True,  # whoever writes the folder owns the machine
             ),
             admin_routes=(web.get("/status", self._show_status),),
             providers_api=FolderProviders(
@@ -190,4 +196,5 @@ class _Up:
         if self._last is None or version is None:
             return []
         reports = {report.endpoint: report for report in self.gateway.reports()}
-        return self._statuses.build_objects(self._last, version, reports, time.time())
+        tenants = map(self.gateway.describe_tenant, self._last.compiled.table.tenants)
+        return self._statuses.build_objects(self._last, version, reports, tenants, time.time())

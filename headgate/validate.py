@@ -2,6 +2,7 @@
 
 In: paths. Out: findings on stdout (text or JSON), and whether there were any. A Secret that the files do not
 hold is not a finding here, since Secrets are kept out of Git for good reasons; `--secrets` asks for them too.
+Nor is it one that a service account has no cluster: the files may be meant for one.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from headgate.standalone import Standalone
 from headgate_operator.api.reasons import Code
 
 _ABOUT_SECRETS: Final = frozenset({Code.SECRET_NOT_FOUND.id})
+_ABOUT_CLUSTERS: Final = frozenset({Code.ACCOUNTS_UNKNOWN.id})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,9 @@ class Validation:
 def validate_paths(paths: Sequence[Path], *, secrets: bool) -> Validation:
     """`secrets`: a missing Secret counts as a problem."""
     reload = Standalone(paths, environment={}, created="").reload()
+    unasked = _ABOUT_CLUSTERS if secrets else _ABOUT_CLUSTERS | _ABOUT_SECRETS
     return Validation(
-        findings=tuple(f for f in reload.findings if secrets or f.code not in _ABOUT_SECRETS),
+        findings=tuple(f for f in reload.findings if f.code not in unasked),
         objects=len(reload.reading.objects),
         files=reload.reading.files,
         ignored=reload.reading.ignored,

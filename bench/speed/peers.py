@@ -15,7 +15,7 @@ from bench.speed.installs import ENVOY, LITELLM, NGINX, SGL_MODEL_GATEWAY, Missi
 from bench.speed.process import HOST, find_free_port
 
 _HERE = Path(__file__).parent
-_QUIET_LITELLM = {
+QUIET_LITELLM = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # it would ask the network for prices at its start
     "LITELLM_MODE": "PRODUCTION",
     "LITELLM_LOG": "ERROR",
@@ -115,4 +115,4 @@ def _start_litellm(place: Place) -> Start | Missing:
         return program
     config = peer_files.write_litellm(place.folder, place.port, place.upstreams)
     listen = ("--host", HOST, "--port", str(place.port), "--num_workers", "1", "--telemetry", "False")
-    return Start((program, "--config", config, *listen), _QUIET_LITELLM)
+    return Start((program, "--config", config, *listen), QUIET_LITELLM)

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from gateway_runtime.contract.secret import Secret
 from gateway_runtime.contract.table import Credential, Endpoint, Provider
+from gateway_runtime.engine.fair_queue import Rank
 from gateway_runtime.engine.plan import Choice
 from gateway_runtime.media import MediaFetcher
 from gateway_runtime.providers.dialect import Stamp
@@ -59,6 +60,7 @@ async def address(
     request_id: str,
     connect_s: float,
     *,
+    rank: Rank,
     drop: bool,
     upload: Upload | None = None,
 ) -> Addressed:
@@ -93,7 +95,7 @@ async def address(
         headers["content-type"] = upload.content_type
         body = upload.open(choice.model if operation.names_model else None)
     request = UpstreamRequest(
-        operation.method, url, headers, body, connect_s, keeps_head=operation.reads_type
+        operation.method, url, headers, body, connect_s, keeps_head=operation.reads_type, rank=rank
     )
     return Addressed(request, translation, secret)
 

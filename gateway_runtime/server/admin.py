@@ -2,7 +2,7 @@
 people.
 
 Reads everything, changes nothing. The one subtle rule: it shows names and counts, never a key nor
-the hash of one.
+the whole hash of one.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ class Admin:
             "anonymous": tenant.anonymous,
             "models": tenant.models,
             "limits": [
-                {"name": limit.name, "amount_here": limit.amount, "used_here": limit.used(now_s)}
+                {"name": limit.name, "amount_here": limit.amount, "used_here": limit.state(now_s).used}
                 for limit in self._state.limits_of(tenant)
             ],
         }

@@ -48,6 +48,7 @@ async def make_attempt(
                 credential,
                 call.record.request_id,
                 timeouts.connect_s,
+                rank=call.rank,
                 drop=drop,
                 upload=call.upload,
             )

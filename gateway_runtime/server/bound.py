@@ -13,6 +13,7 @@ not said to the provider, would be none.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -22,7 +23,9 @@ from gateway_runtime.engine.amounts import Bound
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.engine.plan import Choice
 from gateway_runtime.providers.models.facts import find_facts
-from gateway_runtime.providers.models.prices import price_usage
+from gateway_runtime.providers.models.prices import Prices, price_usage
+from gateway_runtime.providers.operation import Operation
+from gateway_runtime.providers.request_body import RequestBody
 from gateway_runtime.providers.translation import Question
 from gateway_runtime.providers.usage import Usage
 from gateway_runtime.server.cost import find_prices
@@ -51,26 +54,73 @@ class Bounded(NamedTuple):
     """That limit."""
 
 
-def bound_request(live: LiveTable, tenant: Tenant, route: Route, question: Question, size: int) -> Bounded:
-    """size: as `measure_body` says it."""
-    choices = _list_choices(live, tenant, route, question.body.model)
-    said = None
-    if question.operation.takes == "form":
-        tokens_in, tokens_out = _FORM_TOKENS, _FORM_TOKENS
-    else:
-        tokens_in = _bound_input(question, choices, size)
-        tokens_out, said = _bound_output(question)
-        if said is not None:
-            question = _say_limit(question, choices, said)
-    cost = _bound_cost(choices, tokens_in, tokens_out)
-    copies = 1 if route.hedge is None or question.body.stream else 1 + route.hedge.max_extra
-    bound = Bound(tokens_in * copies, tokens_out * copies, None if cost is None else cost * copies)
-    return Bounded(bound, question, said)
+class Bounder:
+    """What bounding needs of a route and a model, found once: `lane` keeps one for all requests of a kind."""
+
+    __slots__ = ("_choices", "_context", "_limit_name", "_operation", "_plain_copies", "_prices")
+
+    def __init__(
+        self, live: LiveTable, tenant: Tenant, route: Route, operation: Operation, model: str
+    ) -> None:
+        self._operation = operation
+        self._choices = _list_choices(live, tenant, route, model)
+        self._prices = _list_prices(self._choices)
+        self._plain_copies = 1 if route.hedge is None else 1 + route.hedge.max_extra
+        self._limit_name = _name_limit(operation, self._choices)
+        self._context: int | None = None
+
+    def bound(self, body: RequestBody, size: int) -> tuple[Bound, int | None]:
+        """size: as `measure_body` says it. And what the provider has to be told of its output."""
+        said = None
+        if self._operation.takes == "form":
+            tokens_in, tokens_out = _FORM_TOKENS, _FORM_TOKENS
+        else:
+            tokens_in = self._bound_input(body, size)
+            tokens_out, said = _bound_output(self._operation, body.members)
+        cost = None if self._prices is None else _find_dearest(self._prices, tokens_in, tokens_out)
+        copies = 1 if body.stream else self._plain_copies
+        if copies == 1:
+            return Bound(tokens_in, tokens_out, cost), said
+        return Bound(tokens_in * copies, tokens_out * copies, None if cost is None else cost * copies), said
+
+    def say_limit(self, body: RequestBody, tokens: int) -> RequestBody:
+        members = {**body.members, self._limit_name: msgspec.Raw(b"%d" % tokens)}
+        return msgspec.structs.replace(body, members=members)
+
+    def _bound_input(self, body: RequestBody, size: int) -> int:
+        search = _MEDIA.search
+        for value in body.members.values():
+            if search(value):
+                break
+        else:
+            return size
+        if self._context is None:
+            self._context = max((_find_context(choice) for choice in self._choices), default=0)
+        return self._context or size
 
 
-def measure_body(question: Question) -> int:
+def bound_request(
+    live: LiveTable,
+    tenant: Tenant,
+    route: Route,
+    question: Question,
+    size: int,
+    *,
+    says_limit: bool = True,
+) -> Bounded:
+    """size: as `measure_body` says it. says_limit: an output without a limit gets one; else it is only
+    believed, which is enough where a request may go over.
+    """
+    bounder = Bounder(live, tenant, route, question.operation, question.body.model)
+    bound, said = bounder.bound(question.body, size)
+    if not says_limit or said is None:
+        return Bounded(bound, question, None)
+    return Bounded(bound, question.with_body(bounder.say_limit(question.body, said)), said)
+
+
+def measure_body(body: RequestBody) -> int:
     """In bytes, without names and blanks of the top level, which no model sees."""
-    return sum([memoryview(value).nbytes for value in question.body.members.values()])
+    return sum([memoryview(value).nbytes for value in body.members.values()])
 
 
 def _list_choices(live: LiveTable, tenant: Tenant, route: Route, model: str) -> list[Choice]:
@@ -82,13 +132,6 @@ def _list_choices(live: LiveTable, tenant: Tenant, route: Route, model: str) -> 
     return choices
 
 
-def _bound_input(question: Question, choices: list[Choice], size: int) -> int:
-    body = question.body.members
-    if not any(_MEDIA.search(value) for value in body.values()):
-        return size
-    return max((_find_context(choice) for choice in choices), default=size)
-
-
 def _find_context(choice: Choice) -> int:
     provider = choice.provider
     name = provider.type if provider.litellm is None else provider.litellm.provider
@@ -96,50 +139,64 @@ def _find_context(choice: Choice) -> int:
     return _UNKNOWN_CONTEXT if facts is None or facts.context_window is None else facts.context_window
 
 
-def _bound_output(question: Question) -> tuple[int, int | None]:
+def _bound_output(operation: Operation, members: Mapping[str, msgspec.Raw]) -> tuple[int, int | None]:
     """And what the provider has to be told of it. The largest counts where a caller says several."""
-    operation, members = question.operation, question.body.members
-    answers = max(_read_count(members.get("n")) or 1, _read_count(members.get("best_of")) or 1)
+    answers = 1
+    if "n" in members or "best_of" in members:
+        answers = max(_read_count(members.get("n")) or 1, _read_count(members.get("best_of")) or 1)
     match operation.kind:
         case "embeddings" | "count" | "rerank":
             return 0, None
         case "other" if not operation.asks_usage and not operation.refers:
             return _PICTURE_TOKENS * answers, None
-    told = [count for name in _LIMITS_OF_OUTPUT if (count := _read_count(members.get(name))) is not None]
+    told = [
+        count
+        for name in _LIMITS_OF_OUTPUT
+        if name in members and (count := _read_count(members[name])) is not None
+    ]
     if told:
         return max(told) * answers, None
     return OUTPUT_TOKENS * answers, OUTPUT_TOKENS
 
 
-def _say_limit(question: Question, choices: list[Choice], tokens: int) -> Question:
-    name = _name_limit(question, choices)
-    body = question.body
-    members = {**body.members, name: msgspec.Raw(b"%d" % tokens)}
-    return question.with_body(msgspec.structs.replace(body, members=members))
-
-
-def _name_limit(question: Question, choices: list[Choice]) -> str:
-    if question.operation.refers:
+def _name_limit(operation: Operation, choices: list[Choice]) -> str:
+    if operation.refers:
         return "max_output_tokens"
     hosts = {choice.provider.type for choice in choices}
     # OpenAI's newer models refuse the older name, and its older ones take the newer.
-    chats = question.operation.kind == "chat"
+    chats = operation.kind == "chat"
     return "max_completion_tokens" if chats and hosts <= {"openai", "azure"} else "max_tokens"
 
 
-def _bound_cost(choices: list[Choice], tokens_in: int, tokens_out: int) -> int | None:
-    """None: the price of some is not known. All of the input may have to be written into a cache, which some
-    bill higher.
-    """
-    dearest = 0
+def bound_cost(choices: list[Choice], tokens_in: int, tokens_out: int) -> int | None:
+    """None: the price of some is not known."""
+    prices = _list_prices(choices)
+    return None if prices is None else _find_dearest(prices, tokens_in, tokens_out)
+
+
+def _list_prices(choices: list[Choice]) -> tuple[Prices, ...] | None:
+    """Each once. None: some are not known."""
+    found: list[Prices] = []
     for choice in choices:
         prices = find_prices(choice)
         if prices is None:
             return None
-        plain = price_usage(prices, Usage(tokens_in, tokens_out))
-        written = price_usage(prices, Usage(tokens_in, tokens_out, cache_write_tokens=tokens_in))
-        thought = price_usage(prices, Usage(tokens_in, tokens_out, reasoning_tokens=tokens_out))
-        dearest = max(dearest, plain, written, thought)
+        if prices not in found:
+            found.append(prices)
+    return tuple(found)
+
+
+def _find_dearest(prices: tuple[Prices, ...], tokens_in: int, tokens_out: int) -> int:
+    """All of the input may have to be written into a cache, which some bill higher."""
+    dearest = 0
+    for one in prices:
+        dearest = max(dearest, price_usage(one, Usage(tokens_in, tokens_out)))
+        if one.tiers or one.cache_write_usd_picos is not None:
+            written = Usage(tokens_in, tokens_out, cache_write_tokens=tokens_in)
+            dearest = max(dearest, price_usage(one, written))
+        if one.tiers or one.reasoning_usd_picos is not None:
+            thought = Usage(tokens_in, tokens_out, reasoning_tokens=tokens_out)
+            dearest = max(dearest, price_usage(one, thought))
     return dearest
 
 

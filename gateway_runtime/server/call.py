@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from gateway_runtime.contract.errors import ErrorCode
 from gateway_runtime.contract.table import Credential
+from gateway_runtime.engine.fair_queue import Rank
 from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.providers.translation import Question
+from gateway_runtime.server.account import Books
 from gateway_runtime.server.address import Desk
 from gateway_runtime.server.endpoint import Attempt, Clock
 from gateway_runtime.server.metrics import Metrics
@@ -30,6 +32,9 @@ class Call(NamedTuple):
     clock: Clock
     keeper: Timekeeper
     desk: Desk
+    books: Books
+    rank: Rank
+    """Of its tenant, where it has to wait for a provider."""
     upload: Upload | None = None
     """The body, where it is a form."""
 

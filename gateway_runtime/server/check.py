@@ -11,7 +11,8 @@ from yarl import URL
 
 from gateway_runtime.contract.ids import ProviderId
 from gateway_runtime.contract.stream import Fault
-from gateway_runtime.contract.table import Provider, Route, RoutingTable, resource_key
+from gateway_runtime.contract.table import Provider, Route, RoutingTable, Tenant, resource_key
+from gateway_runtime.identity import read_network
 from gateway_runtime.upstream.tls import find_tls_problem
 
 
@@ -23,6 +24,8 @@ def check_table(table: RoutingTable) -> tuple[Fault, ...]:
         faults += [Fault(resource=resource_key(provider), message=m) for m in _check_provider(provider)]
     for route in table.routes:
         faults += [Fault(resource=resource_key(route), message=m) for m in _check_route(route, providers)]
+    for tenant in table.tenants:
+        faults += [Fault(resource=resource_key(tenant), message=m) for m in _check_tenant(tenant)]
     return tuple(faults)
 
 
@@ -55,3 +58,12 @@ def _check_route(route: Route, providers: Collection[ProviderId]) -> Iterator[st
             yield f"its target provider {target.provider} is not in the table"
     if route.retry.max_attempts < 1:
         yield f"retry.max_attempts is {route.retry.max_attempts}; a request needs at least 1"
+
+
+def _check_tenant(tenant: Tenant) -> Iterator[str]:
+    for proxy in tenant.proxies:
+        for text in proxy.addresses:
+            try:
+                read_network(text)
+            except ValueError as error:
+                yield f'the address "{text}" of proxy {proxy.name} is no CIDR block: {error}'

@@ -19,14 +19,18 @@ from collections.abc import Coroutine
 from typing import Final, Protocol
 
 from gateway_runtime.contract.errors import GatewayError
-from gateway_runtime.contract.ids import KeyHash, TenantId
+from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.table import Tenant
+from gateway_runtime.engine.identity import Identity
 from gateway_runtime.engine.learnt import read_wait
-from gateway_runtime.engine.limits import Refused, take_all
+from gateway_runtime.engine.limits import Refused, Taken
 from gateway_runtime.engine.retry import Outcome
+from gateway_runtime.identity import Peer
 from gateway_runtime.providers.operations import CHAT, EMBEDDINGS, LANGCHAIN, MESSAGES, OPERATIONS
 from gateway_runtime.providers.request_body import RequestBody, read_body
 from gateway_runtime.providers.translation import Question, Translation
+from gateway_runtime.server.admission import charge
+from gateway_runtime.server.bound import measure_body
 from gateway_runtime.server.call import Sent
 from gateway_runtime.server.endpoint import Attempt
 from gateway_runtime.server.front import CALLER_LEFT, Front, FrontReply
@@ -37,6 +41,7 @@ from gateway_runtime.server.patience import explain_lateness
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.reply import CallerGone
+from gateway_runtime.server.reservation import Reservation
 from gateway_runtime.upstream.exchange import DiedIdle, Exchange, UpstreamAnswer, UpstreamFailure
 
 LARGEST_BYTES: Final = 32 * 1024
@@ -49,7 +54,7 @@ _LANES_KEPT: Final = 1024
 """Model names may come from callers, where a route has a pattern."""
 
 
-class Caller(FrontReply, Protocol):
+class Caller(FrontReply, Peer, Protocol):
     """The connection that a request came on."""
 
     @property
@@ -102,16 +107,16 @@ class Express:
             body = read_body(data)
         except GatewayError:
             return False
-        key_hash = None if key is None else running.hash_key(key)
-        tenant = running.live.authenticate(key_hash)
-        if body.stream or tenant is None:
+        identity = room.authenticator.recognize(running, key, caller)
+        if body.stream or identity is None:
             return False
+        tenant = identity.tenant
         lane = self._lanes.get((tenant.id, body.model, path)) or self._find_lane(tenant, body.model, path)
         size = len(data)
         if lane is None or not front.load.try_admit(size):
             return False
         try:
-            ride = self._open_ride(caller, lane, body, size, key_hash, now_s)
+            ride = self._open_ride(caller, lane, body, size, identity, now_s)
         except Exception:
             front.load.release(size)
             raise
@@ -127,19 +132,36 @@ class Express:
         lane: "Lane",
         body: RequestBody,
         size: int,
-        key_hash: KeyHash | None,
+        identity: Identity,
         now_s: float,
     ) -> "Ride | None":
         """None: a limit of the tenant leaves no room."""
-        front = self._front
-        taken = take_all(front.room.state.limits_of(lane.tenant), now_s)
+        front, tenant = self._front, lane.tenant
+        state = front.room.state
+        if tenant.queue is not None and state.queues.is_waiting(tenant):
+            return None
+        user = identity.user or lane.find_user(body.members)
+        limits = state.limits_for(tenant, user, identity.key_id, body.model)
+        bounder = lane.bounder
+        bound, said, body_size = None, None, 0
+        if bounder is not None:
+            body_size = measure_body(body)
+            bound, said = bounder.bound(body, body_size)
+        taken = charge(limits, tenant, bound, now_s)
         if isinstance(taken, Refused):
             return None
         record = front.open_record(lane.path, now_s)
-        record.standing = taken.standing
-        record.tenant = lane.tenant
-        record.key_hash = key_hash
-        record.user = lane.find_user(body.members)
+        if isinstance(taken, Taken):
+            record.standing = taken.standing
+        elif bounder is not None and bound is not None:
+            record.standing, record.tokens = taken.requests, taken.tokens
+            if tenant.one_over:
+                said = None
+            if said is not None:
+                body = bounder.say_limit(body, said)
+            record.reservation = Reservation(taken.hold, bound, body_size, said)
+        record.note_caller(identity)
+        record.user = user
         record.model = body.model
         record.route = lane.route
         ride = Ride(front, lane, caller, record, body, size)
@@ -151,8 +173,6 @@ class Express:
         route = None if running is None else running.live.match_route(tenant, model)
         if running is None or route is None or route.hedge is not None:
             return None
-        if self._front.room.state.reserves(tenant):
-            return None  # what it may cost has to be bounded first
         if len(self._lanes) >= _LANES_KEPT:
             self._lanes.clear()
         lane = self._lanes[tenant.id, model, path] = Lane(self._front, running, tenant, route, model, path)
@@ -315,13 +335,17 @@ class Ride:
             room.state.learnt.note(stop.key, wait_s, now_s, sent_s=self._sent_s)
         if usage is not None:
             record.note_usage(usage, stop.prices)
+        else:
+            record.note_untold(measure_body(self._body), stop.prices)
         record.waited_s = took_s = now_s - self._sent_s
         attempt.succeed(took_s)  # whether the caller takes the answer says nothing of the endpoint
         room.metrics.count_attempt(stop.provider_id, Outcome.OK)
         self._attempt = None
         if not stop.lines:
             stop.lines = build_fixed_lines(record)
-        self._caller.answer(stop.lines + build_varying_lines(record, now_s, headers), body)
+        lines = stop.lines + build_varying_lines(record, now_s, headers)
+        room.books.keep(record, 200)
+        self._caller.answer(lines, body)
         return True
 
     def _hand_over(self, result: UpstreamAnswer | UpstreamFailure | None) -> None:

@@ -18,7 +18,7 @@ _MODEL = frozenset({"model"})
 
 async def serve_form(room: Room, ask: Ask, source: Source, reply: Reply, record: Record) -> None:
     """Raises as `request.serve_completion`."""
-    running, tenant = authenticate(room.reloader.running, ask.key, record)
+    running, tenant = await authenticate(room, ask.key, ask.peer, record)
     now = room.clock.now
     began_s = now()
     upload = await open_upload(source, _MODEL, _MODEL)

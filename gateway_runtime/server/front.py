@@ -22,14 +22,13 @@ import structlog
 
 from gateway_runtime.contract.errors import GatewayError
 from gateway_runtime.engine.trace import Trace
-from gateway_runtime.ledger.ledger import Ledger
+from gateway_runtime.identity import Peer
 from gateway_runtime.providers import openai
 from gateway_runtime.providers.dialect import Dialect
 from gateway_runtime.providers.dialects.anthropic.models import build_model as describe_for_anthropic
 from gateway_runtime.providers.dialects.anthropic.models import build_model_list as list_for_anthropic
-from gateway_runtime.providers.operation import KeptOperation
+from gateway_runtime.providers.operation import KeptOperation, Operation
 from gateway_runtime.providers.operations import CHAT, KEPT, OPERATIONS, find_kept
-from gateway_runtime.server.account import build_row
 from gateway_runtime.server.forms import serve_form
 from gateway_runtime.server.headers import JSON, build_error_headers, build_headers
 from gateway_runtime.server.journey import Room
@@ -84,6 +83,7 @@ class Incoming(NamedTuple):
     method: str
     path: str
     key: str | None
+    peer: Peer
     read_body: Callable[[], Awaitable[bytes]]
     """Raises GatewayError for one that is too long, breaks off or stalls."""
     length: int | None
@@ -111,14 +111,13 @@ class Front:
         room: Room,
         settings: GatewaySettings,
         providers_api: ProvidersApi | None = None,
-        ledger: Ledger | None = None,
+        usage_api: UsageApi | None = None,
     ) -> None:
-        """ledger: where a row of each request goes; None keeps none."""
+        """usage_api: what answers for the ledger; None: there is none."""
         self.room = room
         self.settings = settings
         self._providers_api = providers_api
-        self._ledger = ledger
-        self._usage_api = UsageApi(ledger)
+        self._usage_api = usage_api or UsageApi(None, room.clock.unix)
         self.load = Load(settings)
         self.leaving = False
         """Answers close their connections."""
@@ -164,10 +163,12 @@ class Front:
             raise
         except Exception:
             log_bug("request failed by a bug", request_id=record.request_id)
+            told = refuse_after_bug(record.request_id)
             if reply.begun:
+                record.error = told.code
                 reply.cut()
             else:
-                await self._refuse(refuse_after_bug(record.request_id), reply, record)
+                await self._refuse(told, reply, record)
         finally:
             self.close_record(record, size)
 
@@ -192,7 +193,7 @@ class Front:
         if record.operation is not None:
             if method != "POST":
                 return await self._refuse_method(incoming, "POST", reply, record)
-            ask = Ask(incoming.key, record.operation, incoming.headers, incoming.read_body, self.load)
+            ask = self._build_ask(incoming, record.operation)
             if record.operation.takes == "form" and incoming.source is not None:
                 return await serve_form(self.room, ask, incoming.source, reply, record)
             return await serve_completion(self.room, ask, reply, record)
@@ -201,21 +202,20 @@ class Front:
         if path == MODELS or path.startswith(f"{MODELS}/"):
             if method != "GET":
                 return await self._refuse_method(incoming, "GET", reply, record)
-            body = self._describe_models(incoming, record)
+            body = await self._describe_models(incoming, record)
             return await reply.send(200, build_headers(record, self.room.clock.now(), JSON), body)
         if path == LIMITS:
             if method != "GET":
                 return await self._refuse_method(incoming, "GET", reply, record)
-            _, tenant = authenticate(self.room.reloader.running, incoming.key, record)
+            _, tenant = await authenticate(self.room, incoming.key, incoming.peer, record)
             now_s = self.room.clock.now()
             told = describe_limits(self.room.state, tenant, now_s)
             return await reply.send(200, build_headers(record, now_s, JSON), told)
         if path == USAGE:
             if method != "GET":
                 return await self._refuse_method(incoming, "GET", reply, record)
-            _, tenant = authenticate(self.room.reloader.running, incoming.key, record)
-            clock = self.room.clock
-            return await self._usage_api.serve(tenant, incoming.query, reply, record, clock.now, clock.unix())
+            _, tenant = await authenticate(self.room, incoming.key, incoming.peer, record)
+            return await self._usage_api.serve(tenant, incoming.query, reply, record, self.room.clock.now)
         if incoming.visitor is not None:
             methods = find_methods(path)
             if method not in methods:
@@ -239,13 +239,16 @@ class Front:
             return
         operation, kept_id = chosen
         record.operation = operation
-        ask = Ask(incoming.key, operation, incoming.headers, incoming.read_body, self.load)
+        ask = self._build_ask(incoming, operation)
         wanted = Wanted(operation, kept_id, incoming.query, incoming.provider, incoming.source)
         await serve_kept(self.room, ask, wanted, reply, record)
 
-    def _describe_models(self, incoming: Incoming, record: Record) -> bytes:
+    def _build_ask(self, incoming: Incoming, operation: Operation) -> Ask:
+        return Ask(incoming.key, incoming.peer, operation, incoming.headers, incoming.read_body, self.load)
+
+    async def _describe_models(self, incoming: Incoming, record: Record) -> bytes:
         """Raises GatewayError."""
-        running, tenant = authenticate(self.room.reloader.running, incoming.key, record)
+        running, tenant = await authenticate(self.room, incoming.key, incoming.peer, record)
         names = running.live.models_for(tenant)
         is_anthropics = "anthropic-version" in incoming.headers
         if incoming.path == MODELS:
@@ -267,6 +270,7 @@ class Front:
         record.error = error.code
         headers = build_error_headers(record, self.room.clock.now(), error)
         headers.update(extra or {})
+        self.room.books.keep(record, error.code.status)
         try:
             async with asyncio.timeout(LAST_WORDS_S):
                 await reply.send(error.code.status, headers, find_dialect(record).build_error(error))
@@ -277,13 +281,12 @@ class Front:
 
     def _finish(self, record: Record) -> None:
         now_s = self.room.clock.now()
+        self.room.books.keep(record)  # before its hold ends, so that no limit forgets what the ledger lacks
         if record.reservation is not None:
             settle(record, record.reservation, now_s)
+        if record.key_id is not None and record.tenant is not None:
+            self.room.state.key_uses.note(record.tenant.id, record.key_id, self.room.clock.unix())
         self.room.metrics.count_request(record, now_s)
-        if self._ledger is not None:
-            row = build_row(record, now_s, self.room.clock.unix())
-            if row is not None:
-                self._ledger.record(row)
         if self._access_log is not None:
             self._access_log.info(
                 "request",

@@ -59,6 +59,12 @@ class Head:
         self._before = before
         self._after = after
 
+    def find_header(self, name: str) -> str | None:
+        """Any of its fields; see `Peer.find_header`."""
+        field = re.compile(rb"\r\n%b:([^\r]*)" % re.escape(name.encode()), re.IGNORECASE)
+        found = [*field.findall(self._before), *field.findall(self._after)]
+        return found[0].strip(b" \t").decode("utf-8", "surrogateescape") if len(found) == 1 else None
+
     def measure(self, data: bytes) -> int:
         """Where the body begins; 0 when `data` does not begin with this head."""
         if not data.startswith(self._before):

@@ -19,7 +19,7 @@ from typing import Final, cast
 from gateway_runtime.server.express import Express, Ride
 from gateway_runtime.server.front import Front, Incoming
 from gateway_runtime.server.head import Head, read_head
-from gateway_runtime.server.plain import LINGER_S, describe_stall
+from gateway_runtime.server.plain import LINGER_S, describe_stall, find_address
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import refuse_unreadable_body
 from gateway_runtime.server.reply import CallerGone
@@ -204,7 +204,7 @@ class HotConnection(asyncio.Protocol):
         self.begun = False
         self._record = front.open_record(head.path, front.room.clock.now())
         read = self._read_body if bug is None else partial(_raise, bug)
-        incoming = Incoming("POST", head.path, head.key, read, self._body_length, head.headers)
+        incoming = Incoming("POST", head.path, head.key, self, read, self._body_length, head.headers)
         self.go_on(front.serve(incoming, self, self._record))
 
     async def _serve(self, work: Coroutine[None, None, None]) -> None:
@@ -218,6 +218,15 @@ class HotConnection(asyncio.Protocol):
         elif self._job is not None:
             ride, self._job = self._job, None
             ride.cancel()
+
+    # -- what it shows of its caller; see `identity.Peer`
+
+    @property
+    def address(self) -> str | None:
+        return find_address(self._transport)
+
+    def find_header(self, name: str, /) -> str | None:
+        return None if self._head is None else self._head.find_header(name)
 
     # -- what `express` asks; see `express.Caller`
 

@@ -19,12 +19,15 @@ import msgspec
 from gateway_runtime.contract.errors import ErrorCode, GatewayError
 from gateway_runtime.contract.table import Credential, Route, Tenant, Timeouts
 from gateway_runtime.engine.balance import Availability, Choice, order_choices
+from gateway_runtime.engine.fair_queue import Rank
 from gateway_runtime.engine.fallback import find_fallback
 from gateway_runtime.engine.learnt import LimitKey
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.engine.retry import Outcome, cause_of, decide_retry
 from gateway_runtime.engine.trace import Why
+from gateway_runtime.identity import Authenticator
 from gateway_runtime.providers.translation import Pin, Question
+from gateway_runtime.server.account import Books
 from gateway_runtime.server.address import Desk
 from gateway_runtime.server.attempt import make_attempt
 from gateway_runtime.server.call import Call, Ended, PassedAnswer, Sent
@@ -61,6 +64,8 @@ class Room(NamedTuple):
     keeper: Timekeeper
     draw: Callable[[], float]
     desk: Desk
+    authenticator: Authenticator
+    books: Books
 
 
 class Tried(NamedTuple):
@@ -116,7 +121,17 @@ class Journey:
         self._asked = self._route = route
         self._model = question.body.model
         self._call = Call(
-            question, record, reply, room.transport, room.metrics, room.clock, room.keeper, room.desk, upload
+            question,
+            record,
+            reply,
+            room.transport,
+            room.metrics,
+            room.clock,
+            room.keeper,
+            room.desk,
+            room.books,
+            Rank(tenant.id, tenant.priority),
+            upload,
         )
         self._deadline_s = math.inf if total_s is None else began_s + total_s
         self._refused = RefusedCredentials(room.state.refusals)
@@ -351,6 +366,7 @@ class Journey:
             error = refuse_in_other_shape(choice.endpoint.id, passed.status)
             call.record.error = error.code
             body = call.question.dialect.build_error(error)
+        call.books.keep(call.record, passed.status)
         await call.reply.send(passed.status, headers, body)
 
     def _refuse_without_choice(self) -> GatewayError:

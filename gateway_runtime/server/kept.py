@@ -55,7 +55,7 @@ class Wanted(NamedTuple):
 
 async def serve_kept(room: Room, ask: Ask, wanted: Wanted, reply: Reply, record: Record) -> None:
     """Raises as `request.serve_completion`."""
-    running, tenant = authenticate(room.reloader.running, ask.key, record)
+    running, tenant = await authenticate(room, ask.key, ask.peer, record)
     operation = wanted.operation
     if operation.lists:
         raise refuse_list(operation.path)

@@ -22,6 +22,7 @@ from gateway_runtime.providers.translation import Question, Translation, transla
 from gateway_runtime.providers.wire import Outgoing, Wire
 from gateway_runtime.providers.wires.bedrock.credentials import UnusableCredential
 from gateway_runtime.server.address import FIXED_HEADERS, find_target
+from gateway_runtime.server.bound import Bounder
 from gateway_runtime.server.cost import find_prices
 from gateway_runtime.server.front import Front
 from gateway_runtime.server.patience import choose_timeouts
@@ -43,6 +44,7 @@ class Lane:
         "_known",
         "_plan",
         "_stops",
+        "bounder",
         "find_user",
         "operation",
         "own",
@@ -67,6 +69,10 @@ class Lane:
         self.own: RouteState = front.room.state.route(route)
         self.path = path
         self.operation = OPERATIONS[path]
+        self.bounder: Bounder | None = None
+        """Of a tenant with limits of more than requests."""
+        if state.reserves(tenant):
+            self.bounder = Bounder(running.live, tenant, route, self.operation, model)
         self.find_user = find_user_of_messages if self.operation.manner == "anthropic" else find_user
 
     def order(self, model: str, record: Record) -> Sequence[Choice]:

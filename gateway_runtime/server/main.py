@@ -12,26 +12,34 @@ requests under way finish, and only then the rest stops.
 import asyncio
 import os
 import random
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import structlog
 from aiohttp import web
 
-from gateway_runtime.contract.health import EndpointReport, HealthReport
+from gateway_runtime.contract.health import EndpointReport, HealthReport, TenantReport
 from gateway_runtime.contract.stream import Ack, Nack, Version
-from gateway_runtime.contract.table import RoutingTable
+from gateway_runtime.contract.table import RoutingTable, Tenant
+from gateway_runtime.engine.lease import Term
+from gateway_runtime.identity import Authenticator
 from gateway_runtime.ledger.ledger import Ledger
-from gateway_runtime.ledger.sqlite import SqliteStore
-from gateway_runtime.media import MediaFetcher
+from gateway_runtime.ledger.place import find_spool, make_store, open_ledger
+from gateway_runtime.ledger.store import read_report
+from gateway_runtime.media import DocumentFetcher, MediaFetcher
+from gateway_runtime.server.account import Books
 from gateway_runtime.server.address import Desk
 from gateway_runtime.server.admin import Admin
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.front import Front
 from gateway_runtime.server.hot import HotListener
+from gateway_runtime.server.issuers import IssuerDocuments
 from gateway_runtime.server.journey import Room
 from gateway_runtime.server.keeper import TableKeeper
+from gateway_runtime.server.lease_desk import LeaseDesk
 from gateway_runtime.server.log import configure_logging
 from gateway_runtime.server.loop import name_loop
 from gateway_runtime.server.metrics import Metrics
@@ -43,9 +51,13 @@ from gateway_runtime.server.providers_api import ProvidersApi, load_providers_ap
 from gateway_runtime.server.reload import Reloader, Running
 from gateway_runtime.server.report import Reporter
 from gateway_runtime.server.settings import GatewaySettings
-from gateway_runtime.server.state import LiveState
+from gateway_runtime.server.state import WHOLE, LiveState
 from gateway_runtime.server.stream import StreamClient
+from gateway_runtime.server.tenant_news import TenantNews
+from gateway_runtime.server.tenant_report import describe_tenant
 from gateway_runtime.server.tls import GOODBYE_S, HANDSHAKE_S, FrontTls, UnusableCertificate
+from gateway_runtime.server.usage_api import USAGE_OF_ALL, UsageApi
+from gateway_runtime.stores import STORE_PASSWORD, open_store
 from gateway_runtime.tokens import Tokens
 from gateway_runtime.upstream.endpoint import list_upstreams
 from gateway_runtime.upstream.exchange import Transport
@@ -75,30 +87,43 @@ class Gateway:
         """
         clock = Clock(time.monotonic, time.time)
         self._settings = settings
-        self._state = LiveState(clock)
+        self._limits = None if settings.limit_store is None else open_desk(settings, clock)
+        self._state = LiveState(clock, self._limits)
         self._reloader = Reloader(self._state)
         self._transport = transport or make_transport()
         self._metrics = Metrics(clock.unix)
         self._metrics.watch_upstream(self._transport.statistics)
         self._metrics.watch_circuits(self._state.circuits)
-        self._reporter = Reporter(self._state, draw)
+        news = TenantNews(self.describe_tenant, self._metrics.tenants.take_moved)
+        self._reporter = Reporter(self._state, news, draw)
         self._desk = make_desk(self._transport, clock, draw, allow_private_media=settings.allow_private_media)
         self._prober = Prober(self._state, self._transport, self._desk, draw)
         self._keeper = TableKeeper(settings.state_dir, settings.bootstrap_dir, self._reloader, self._metrics)
         self._stream = StreamClient(settings, self._reloader, self._reporter, self._metrics, draw)
         keeper = Timekeeper(asyncio.get_running_loop())
+        self._issuers = IssuerDocuments(DocumentFetcher(allow_private=settings.allow_private_issuers))
+        self._authenticator = Authenticator(self._issuers.fetch, clock.now, clock.unix, draw)
+        self._ledger = make_ledger(settings, clock)
+        if self._ledger is not None:
+            self._metrics.watch_ledger(self._ledger.statistics)
         room = Room(
-            self._reloader, self._state, self._transport, self._metrics, clock, keeper, draw, self._desk
+            self._reloader,
+            self._state,
+            self._transport,
+            self._metrics,
+            clock,
+            keeper,
+            draw,
+            self._desk,
+            self._authenticator,
+            Books(self._ledger, clock),
         )
         if providers_api is None and settings.providers_api is not None:
             providers_api = load_providers_api(settings.providers_api)
-        self._ledger: Ledger | None = None
-        if settings.ledger is not None:
-            self._ledger = Ledger(SqliteStore(settings.ledger), clock.unix, keep_days=settings.ledger_days)
-            self._metrics.watch_ledger(self._ledger.statistics)
-        self._front = Front(room, settings, providers_api, self._ledger)
+        usage_api = UsageApi(None if self._ledger is None else self._ledger.sum_usage, clock.unix)
+        self._front = Front(room, settings, providers_api, usage_api)
         self._admin = Admin(self._reloader, self._state, self._metrics, self.find_unreadiness)
-        self._admin.app.add_routes(admin_routes)
+        self._admin.app.add_routes([web.get(USAGE_OF_ALL, usage_api.answer), *admin_routes])
         self._plain = PlainServer(self._front)
         self._plain_runner = web.ServerRunner(self._plain, shutdown_timeout=CUT_S)
         self._hot = HotListener(self._front, self._plain)
@@ -121,9 +146,14 @@ class Gateway:
         """The state of every endpoint now, as the operator is told it; sorted by endpoint."""
         return self._state.reports()
 
+    def describe_tenant(self, tenant: Tenant) -> TenantReport:
+        """What it has used now, as the operator is told it."""
+        clock = self._state.clock
+        return describe_tenant(self._state, tenant, clock.now(), clock.unix())
+
     def watch_health(self) -> AsyncIterator[HealthReport]:
-        """What the operator would be told, for a process that has none: first all endpoints, then changes at
-        once. One watcher at a time.
+        """What the operator would be told, for a process that has none: first all endpoints and tenants, then
+        changes. One watcher at a time.
         """
         return self._reporter.reports()
 
@@ -138,6 +168,7 @@ class Gateway:
         port that is taken, UnusableCertificate for files of `settings.tls`.
         """
         settings = self._settings
+        self._metrics.tenants.watch(self.describe_tenant)  # not by a worker: its parent tells of all of them
         await self._keeper.restore()
         try:
             await self._open_front()
@@ -230,16 +261,22 @@ class Gateway:
         if self._background is not None:
             self._background.cancel()
             await asyncio.gather(self._background, return_exceptions=True)
+        if self._limits is not None:
+            await self._limits.finish()
         await self._keeper.finish()
         await self._admin_runner.cleanup()
         await self._desk.close()
+        await self._authenticator.key_store.close()
+        await self._issuers.close()
         await self._transport.close()
 
     def _list_background(self) -> dict[str, Callable[[], Awaitable[None]]]:
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "probes": self._prober.run,
             "tokens": self._desk.tokens.run,
+            "issuers' keys": self._authenticator.key_store.run,
             "table keeper": self._keeper.run,
+            **self._list_limit_tasks(),
         }
         if self._settings.operator_urls:
             tasks["config stream"] = self._stream.run
@@ -247,11 +284,19 @@ class Gateway:
             tasks["certificate"] = self._tls.run
         return tasks
 
+    def _list_limit_tasks(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        tasks: dict[str, Callable[[], Awaitable[None]]] = {"limits": self._state.watch_limits}
+        if self._limits is not None:
+            tasks["limit store"] = self._limits.run
+        return tasks
+
     async def _run_background(self) -> None:
         await run_beside(self._list_background())
 
     def _note_applied(self, running: Running) -> None:
+        self._authenticator.configure(running.live)
         self._metrics.note_table(running)
+        self._reporter.note_table(running)
         self._transport.retain(list_upstreams(running.live.table.providers))
         self._desk.tokens.configure(running.live.table.providers)
         self._prober.watch(running.live)
@@ -264,9 +309,38 @@ def make_desk(
     return Desk(tokens, MediaFetcher(allow_private=allow_private_media), clock)
 
 
+def make_ledger(settings: GatewaySettings, clock: Clock) -> Ledger | None:
+    """Raises WrongPlace."""
+    if settings.ledger is None:
+        return None
+    return open_ledger(
+        settings.ledger,
+        os.environ,
+        clock.unix,
+        owner=secrets.token_hex(8),
+        keep_days=settings.ledger_days,
+        spool=find_spool(settings.ledger, settings.ledger_spool, settings.state_dir),
+        spool_bytes=settings.ledger_spool_bytes,
+    )
+
+
+def make_usage_api(settings: GatewaySettings, clock: Clock) -> UsageApi:
+    """Of a process that writes no rows itself."""
+    if settings.ledger is None:
+        return UsageApi(None, clock.unix)
+    return UsageApi(partial(read_report, make_store(settings.ledger, os.environ)), clock.unix)
+
+
 def make_transport() -> Transport:
     """Towards providers: for requests, and for the probes of several workers' parent."""
     return PooledTransport()
+
+
+def open_desk(settings: GatewaySettings, clock: Clock) -> LeaseDesk:
+    """Raises WrongStore."""
+    assert settings.limit_store is not None, "asked for where there is one"
+    store = open_store(settings.limit_store, os.environ.get(STORE_PASSWORD))
+    return LeaseDesk(store, settings.name, clock, WHOLE, term=Term(settings.lease_s, settings.lease_s / 10))
 
 
 async def run_gateway(settings: GatewaySettings) -> None:

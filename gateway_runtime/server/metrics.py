@@ -1,4 +1,5 @@
-"""What Prometheus scrapes: requests by route and model, attempts by provider, the table, this process.
+"""What Prometheus scrapes: requests by route and model, attempts by provider, the table, this process, and
+tenants, which have a room of their own: `tenant_metrics`.
 
 `front` and `attempt` tell how each request and attempt ended; `admin` renders. Labels are ids out of the
 table, codes and classes, never what a caller sent: a model that a route serves by a pattern counts under the
@@ -27,6 +28,7 @@ from gateway_runtime.server.load import Load
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.tally import Tally, join
+from gateway_runtime.server.tenant_metrics import TenantMetrics
 from gateway_runtime.upstream.exchange import PoolStatistics
 
 _SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -73,6 +75,7 @@ class Metrics(Collector):
         self._fallbacks: dict[tuple[RouteId, str], int] = {}
         self._hedges: dict[ProviderId, int] = {}
         self._errors = dict.fromkeys(ErrorCode, 0)
+        self.tenants = TenantMetrics()
         self._load: Load | None = None
         self._list_circuits: Callable[[], Iterable[tuple[EndpointId, Circuit]]] = tuple
         self._list_pools: Callable[[], Iterable[PoolStatistics]] = tuple
@@ -126,6 +129,8 @@ class Metrics(Collector):
                 served.per_token.observe((record.done_s - first_byte_s) / (record.events - 1))
         if record.usage is not None:
             served.count_usage(record.usage)
+        if record.tenant is not None:
+            self.tenants.count(record, record.tenant)
         if record.attempts > 1 and route is not None:
             self._retries[route.id] = self._retries.get(route.id, 0) + record.attempts - 1
         if record.error is not None:
@@ -161,6 +166,7 @@ class Metrics(Collector):
             del self._attempts[attempts]
         for hedged in self._hedges.keys() - providers:
             del self._hedges[hedged]
+        self.tenants.note_table(table.tenants)
 
     def freeze(self) -> Callable[[], bytes]:
         """All numbers as they are now, and a function that writes them in Prometheus' text format. Writing
@@ -173,6 +179,7 @@ class Metrics(Collector):
         """Called by the registry."""
         yield from self._collect_routes()
         yield from self._collect_models()
+        yield from self.tenants.collect()
         attempts = CounterMetricFamily(
             "headgate_attempts", "Requests sent to providers.", labels=["provider", "outcome"]
         )

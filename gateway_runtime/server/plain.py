@@ -67,6 +67,7 @@ class PlainServer(web.Server):
             request.method,
             request.path,
             read_key(request.headers),
+            _PlainPeer(request),
             lambda: _read_body(request, settings.max_body_bytes, settings.body_idle_s),
             request.content_length if request.body_exists else 0,
             {name: request.headers[name] for name in PASSED_HEADERS if name in request.headers},
@@ -101,6 +102,22 @@ class _Connection(RequestHandler):
         )
         response.force_close()
         return response
+
+
+class _PlainPeer:
+    """See `identity.Peer`."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._request = request
+
+    @property
+    def address(self) -> str | None:
+        transport = self._request.transport
+        return None if transport is None else find_address(transport)
+
+    def find_header(self, name: str, /) -> str | None:
+        found = self._request.headers.getall(name, ())
+        return found[0] if len(found) == 1 else None
 
 
 class _PlainReply:
@@ -159,6 +176,12 @@ class _PlainReply:
             await writing
         except ConnectionError as error:
             raise CallerGone from error
+
+
+def find_address(transport: asyncio.BaseTransport) -> str | None:
+    """At the other end. None: it is no connection of IP."""
+    name = transport.get_extra_info("peername")
+    return str(name[0]) if isinstance(name, tuple) else None
 
 
 def read_key(headers: Mapping[str, str]) -> str | None:

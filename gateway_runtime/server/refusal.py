@@ -5,12 +5,14 @@ do; none holds a key, nor the name of anything that the caller may not use.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from gateway_runtime.contract.errors import ErrorCode, GatewayError
 from gateway_runtime.contract.table import Limit, LimitResource, Provider, Route, Tenant
 from gateway_runtime.engine.limits import Refused
 from gateway_runtime.engine.retry import Outcome
+from gateway_runtime.identity import Reason, Rejection
 from gateway_runtime.ledger.usd import format_usd
 
 _NAMED_MODELS: Final = 20
@@ -33,6 +35,54 @@ def refuse_unknown_key() -> GatewayError:
         "This API key is not known here. Check that it was copied whole and is meant for this gateway; "
         "if so, it may have been withdrawn.",
     )
+
+
+_TOKEN_WORDS: Final = {
+    Reason.TOO_LONG: "It is too long: 16,384 characters are the most. Have its issuer put less into it.",
+    Reason.MALFORMED: "It cannot be read. Check that it was copied whole; if so, its issuer makes tokens "
+    "that are not understood here.",
+    Reason.UNSIGNED: "It is not signed (its algorithm is `none`), so anybody could have made it.",
+    Reason.ALGORITHM: "Its algorithm is not accepted. Those that are: RS256, RS384, RS512, PS256, PS384, "
+    "PS512, ES256, ES384, ES512 and EdDSA.",
+    Reason.UNKNOWN_ISSUER: "Its issuer is not known here. Get one from an issuer that this gateway trusts.",
+    Reason.UNKNOWN_SIGNER: "It names a key that its issuer does not publish. Get a new one.",
+    Reason.BAD_SIGNATURE: "Its signature is not that of its issuer.",
+    Reason.WITHOUT_END: "It has no claim `exp`, and tokens without an end are not accepted.",
+    Reason.EXPIRED: "It has expired. Get a new one.",
+    Reason.NOT_YET: "It does not hold yet. Wait, or check the clock of its issuer.",
+    Reason.WRONG_AUDIENCE: "It is meant for another audience. Ask its issuer for one with this gateway's.",
+    Reason.NO_TENANT: "It is good, but its claims belong to no tenant of this gateway. Ask whoever writes "
+    "the quotas which claims they want.",
+}
+
+
+def refuse_caller(rejection: Rejection) -> GatewayError:
+    reason = rejection.reason
+    match reason:
+        case Reason.NO_KEY:
+            return refuse_missing_key()
+        case Reason.UNKNOWN_KEY:
+            return refuse_unknown_key()
+        case Reason.KEY_ENDED | Reason.KEY_NOT_YET:
+            return _refuse_out_of_term(rejection)
+        case Reason.NO_KEYS:
+            return GatewayError(
+                ErrorCode.ISSUER_UNAVAILABLE,
+                "This token cannot be verified now: its issuer's keys could not be fetched. Try again in a "
+                "few seconds; if it stays so, the gateway's log says why.",
+                retry_after_s=2,
+            )
+    return GatewayError(ErrorCode.INVALID_TOKEN, f"This token is not accepted. {_TOKEN_WORDS[reason]}")
+
+
+def _refuse_out_of_term(rejection: Rejection) -> GatewayError:
+    moment = datetime.fromtimestamp(rejection.unix_s, UTC).isoformat(timespec="seconds")
+    told = moment.replace("+00:00", "Z")
+    if rejection.reason is Reason.KEY_ENDED:
+        sentence = f"This API key ended at {told}. Ask whoever gave it to you for a new one."
+    else:
+        sentence = f"This API key does not hold before {told}."
+    return GatewayError(ErrorCode.KEY_OUT_OF_TERM, sentence)
 
 
 def refuse_unknown_model(model: str, usable: Sequence[str]) -> GatewayError:
@@ -112,7 +162,10 @@ def refuse_unnamed_provider(asked: str | None, choices: Sequence[str]) -> Gatewa
 
 def refuse_over_limit(tenant: Tenant, refused: Refused) -> GatewayError:
     standing = refused.standing
-    name = f'Limit "{standing.name}" of {tenant.id}'
+    rules = [limit for limit in tenant.limits if limit.name == standing.name]
+    # Without one it is the parent's, or it came with a newer table than this request's.
+    owner = tenant.id if rules or tenant.parent is None else tenant.parent
+    name = f'Limit "{standing.name}" of {owner}'
     if refused.unpriced:
         return GatewayError(
             ErrorCode.UNPRICED,
@@ -127,13 +180,20 @@ def refuse_over_limit(tenant: Tenant, refused: Refused) -> GatewayError:
             f"{name} has {most} at this gateway, and this request may need {needs}. Send less, or allow a "
             "shorter answer with `max_tokens`.",
         )
-    rules = [limit for limit in tenant.limits if limit.name == standing.name]
-    # Without one: a limit that came with a newer table than this request's.
     rule = "" if not rules else f": {_describe_rule(rules[0])}"
     return GatewayError(
         ErrorCode.RATE_LIMITED,
         f"{name} is spent{rule}. Try again in {refused.retry_after_s:.1f} s.",
         retry_after_s=refused.retry_after_s,
+    )
+
+
+def refuse_without_store(tenant: Tenant, name: str) -> GatewayError:
+    return GatewayError(
+        ErrorCode.LIMIT_STORE_AWAY,
+        f'Limit "{name}" of {tenant.id} is shared by all gateways through a store that does not answer now, '
+        "and what this gateway was granted before is used up. Try again in a few seconds.",
+        retry_after_s=1,
     )
 
 
@@ -148,7 +208,11 @@ _WORDS: Final = {
 
 def _describe_rule(limit: Limit) -> str:
     amount = _describe_amount(limit.resource, limit.amount)
-    return amount if limit.resource == "Concurrency" else f"{amount} in any {limit.window_s:g} s"
+    if limit.resource == "Concurrency":
+        return amount
+    if limit.calendar is not None:
+        return f"{amount} a {limit.calendar} ({limit.zone})"
+    return f"{amount} in any {limit.window_s:g} s"
 
 
 def _describe_amount(resource: LimitResource, amount: int) -> str:

@@ -25,6 +25,7 @@ from gateway_runtime.providers.translation import Translation
 from gateway_runtime.providers.usage import Usage
 from gateway_runtime.providers.wire import CallerStream
 from gateway_runtime.server.address import Addressed
+from gateway_runtime.server.bound import measure_body
 from gateway_runtime.server.call import Call, Ended, PassedAnswer, Sent
 from gateway_runtime.server.cost import find_prices
 from gateway_runtime.server.endpoint import Attempt
@@ -73,6 +74,7 @@ class Relay:
         "_call",
         "_choice",
         "_credential",
+        "_is_noted",
         "_is_unread",
         "_learnt",
         "_patience",
@@ -109,6 +111,8 @@ class Relay:
         self._sent_s = 0.0
         self._waited_s = 0.0
         """Of the request, before this attempt."""
+        self._is_noted = False
+        """What its stream used is."""
         self._is_unread = False
         """What goes out is nothing that an event could follow."""
         self._waiting = False
@@ -164,6 +168,7 @@ class Relay:
         """Ends a stream that has begun, with an event that says so: the provider's own, if it gave one."""
         error = interrupt_stream(self._choice.endpoint.id, ended.reason)
         self._call.record.error = error.code
+        self._call.books.keep(self._call.record)
         if self._is_unread:
             self._call.reply.cut()
             return
@@ -190,6 +195,8 @@ class Relay:
         self._stop_waiting()
         read = self._translation.read_answer(body)
         self._note_usage(read.usage)
+        if read.usage is None and read.fault is None:
+            self._note_untold()
         if read.fault is not None:
             return self._end_at(read.fault, answer)
         self._note_first_byte()
@@ -199,6 +206,7 @@ class Relay:
         headers = build_headers(call.record, call.clock.now(), JSON)
         headers.update(select_passed(answer.headers))
         self.sent = True
+        call.books.keep(call.record, answer.status)
         await call.reply.send(answer.status, headers, read.body)
         return Ended(Outcome.OK, answered=True)
 
@@ -235,6 +243,7 @@ class Relay:
         self._answer = None
         if not self.begun:
             await self._begin(b"", self._build_byte_headers(answer, content_type))
+        call.books.keep(call.record, 200)
         await call.reply.end()
         return Ended(Outcome.OK, answered=True)
 
@@ -257,6 +266,8 @@ class Relay:
             """False: the task has to go on with it."""
             nonlocal held, full
             data = reader.feed(chunk)
+            if reader.done:
+                self._close_stream(reader)
             if data and not self.begun:
                 held = data
                 return False
@@ -280,6 +291,7 @@ class Relay:
                     full = False
                     await self._wait_for_caller()
             if rest := reader.finish():
+                self._close_stream(reader)
                 await self._write(rest)
         finally:
             self._note_stream(reader)
@@ -294,6 +306,7 @@ class Relay:
         """
         self._answer = None
         answer.linger()
+        self._call.books.keep(self._call.record, 200)
         await self._call.reply.end()
         return Ended(Outcome.OK, answered=True)
 
@@ -402,17 +415,31 @@ class Relay:
         record.upstream_model = self._choice.model
         record.dropped = self._translation.outgoing.dropped
 
+    def _close_stream(self, reader: CallerStream) -> None:
+        """Before its last event goes out, which is where callers stop to read."""
+        self._note_stream(reader)
+        self._call.books.keep(self._call.record, 200)
+
     def _note_stream(self, reader: CallerStream) -> None:
         """However it ended: what was used so far was used."""
+        if self._is_noted:
+            return
+        self._is_noted = True
         record = self._call.record
         self._note_usage(reader.usage)
         record.events = reader.events
+        if reader.usage is None and reader.events:
+            self._note_untold()
         if reader.done:
             record.done_s = self._call.clock.now()
 
     def _note_usage(self, usage: Usage | None) -> None:
         if usage is not None:
             self._call.record.note_usage(usage, find_prices(self._choice))
+
+    def _note_untold(self) -> None:
+        """It answers, and tells no usage."""
+        self._call.record.note_untold(measure_body(self._call.question.body), find_prices(self._choice))
 
     def _note_first_byte(self) -> None:
         self._state.note_first_byte(self._call.clock.now() - self._sent_s)

@@ -13,29 +13,26 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from gateway_runtime.contract.table import Route, Tenant
-from gateway_runtime.engine.hold import reserve
-from gateway_runtime.engine.limits import Refused, take_all
+from gateway_runtime.engine.lookup import LiveTable
+from gateway_runtime.identity import Peer, Rejection
 from gateway_runtime.providers.dialects.anthropic.tokens import build_token_count, estimate_tokens
 from gateway_runtime.providers.end_user import find_user, find_user_of_messages
 from gateway_runtime.providers.operation import Operation
 from gateway_runtime.providers.request_body import read_body
 from gateway_runtime.providers.translation import Owner, Question
-from gateway_runtime.server.bound import bound_request, measure_body
+from gateway_runtime.server.admission import take_limits
 from gateway_runtime.server.headers import JSON, build_headers
 from gateway_runtime.server.journey import Journey, Room
 from gateway_runtime.server.load import Load
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.references import resolve_references
 from gateway_runtime.server.refusal import (
-    refuse_missing_key,
-    refuse_over_limit,
-    refuse_unknown_key,
+    refuse_caller,
     refuse_unknown_model,
     refuse_without_table,
 )
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.reply import Reply
-from gateway_runtime.server.reservation import Reservation
 from gateway_runtime.server.upload import Upload
 
 
@@ -43,6 +40,7 @@ class Ask(NamedTuple):
     """What a caller sent, as far as it is known before the body is read."""
 
     key: str | None
+    peer: Peer
     operation: Operation
     headers: Mapping[str, str]
     """Those which a provider that speaks the same has to see."""
@@ -50,22 +48,26 @@ class Ask(NamedTuple):
     load: Load
 
 
-def authenticate(running: Running | None, key: str | None, record: Record) -> tuple[Running, Tenant]:
+async def authenticate(room: Room, key: str | None, peer: Peer, record: Record) -> tuple[Running, Tenant]:
     """Raises GatewayError."""
+    running = room.reloader.running
     if running is None:
         raise refuse_without_table()
-    key_hash = None if key is None else running.hash_key(key)
-    tenant = running.live.authenticate(key_hash)
-    if tenant is None:
-        raise refuse_missing_key() if key is None else refuse_unknown_key()
-    record.tenant = tenant
-    record.key_hash = key_hash
-    return running, tenant
+    identity = room.authenticator.recognize(running, key, peer)
+    if identity is None:
+        began_s = room.clock.now()
+        found = await room.authenticator.identify(running, key, peer)
+        record.waited_s += room.clock.now() - began_s
+        if isinstance(found, Rejection):
+            raise refuse_caller(found)
+        identity = found
+    record.note_caller(identity)
+    return running, identity.tenant
 
 
 async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -> None:
     """Raises GatewayError while nothing went out, CallerGone or CancelledError when nobody listens."""
-    running, tenant = authenticate(room.reloader.running, ask.key, record)
+    running, tenant = await authenticate(room, ask.key, ask.peer, record)
     now = room.clock.now
     began_s = now()
     data = await ask.read_body()
@@ -73,16 +75,17 @@ async def serve_completion(room: Room, ask: Ask, reply: Reply, record: Record) -
     operation = ask.operation
     body = read_body(data, operation.default_model)
     record.model = body.model
-    find = find_user_of_messages if operation.manner == "anthropic" else find_user
-    record.user = find(body.members)
+    if record.user is None:
+        find = find_user_of_messages if operation.manner == "anthropic" else find_user
+        record.user = find(body.members)
     route = find_route(running, tenant, body.model)
     question = Question(operation, body, ask.headers)
     if operation.refers:
         body, pin, unproved = resolve_references(running.live, tenant, body)
         owner = Owner(running.live.table.installation.key_salt, tenant.id)
         question = Question(operation, body, ask.headers, owner=owner, pin=pin, unproved=unproved)
-    if operation.kind == "count" and not _counts(running, route):
-        take_limits(room, running, tenant, route, question, record)
+    if operation.kind == "count" and not counts_tokens(running.live, route):
+        await take_limits(room, running, tenant, route, question, record)
         record.route = route
         await _estimate(room, question, reply, record)
         return
@@ -95,33 +98,6 @@ def find_route(running: Running, tenant: Tenant, model: str) -> Route:
     if route is None:
         raise refuse_unknown_model(model, running.live.models_for(tenant))
     return route
-
-
-def take_limits(
-    room: Room, running: Running, tenant: Tenant, route: Route, question: Question, record: Record
-) -> Question:
-    """Gives the question as it may be asked: with a limit of its output, where one is needed. Raises
-    GatewayError.
-    """
-    limits = room.state.limits_of(tenant)
-    if not room.state.reserves(tenant):
-        taken = take_all(limits, room.clock.now())
-        record.standing = taken.standing
-        if isinstance(taken, Refused):
-            raise refuse_over_limit(tenant, taken)
-        return question
-    size = measure_body(question)
-    bound, question, said = bound_request(running.live, tenant, route, question, size)
-    reserved = reserve(limits, bound, room.clock.now(), allow_unpriced=tenant.allow_unpriced)
-    if isinstance(reserved, Refused):
-        if reserved.resource == "Requests":
-            record.standing = reserved.standing
-        elif reserved.resource.endswith("Tokens"):
-            record.tokens = reserved.standing
-        raise refuse_over_limit(tenant, reserved)
-    record.standing, record.tokens = reserved.requests, reserved.tokens
-    record.reservation = Reservation(reserved.hold, bound, size, said)
-    return question
 
 
 async def ask_providers(
@@ -141,7 +117,7 @@ async def ask_providers(
     if question.body.stream:
         load.begin_stream()
     try:
-        question = take_limits(room, running, tenant, route, question, record)
+        question = await take_limits(room, running, tenant, route, question, record)
         began_s = room.clock.now()
         journey = Journey(
             room, running.live, tenant, route, question, reply, record, began_s=began_s, upload=upload
@@ -152,9 +128,9 @@ async def ask_providers(
             load.end_stream()
 
 
-def _counts(running: Running, route: Route) -> bool:
+def counts_tokens(live: LiveTable, route: Route) -> bool:
     """Whether a provider of the route counts tokens itself."""
-    return any(running.live.provider(target.provider).wire == "anthropic" for target in route.targets)
+    return any(live.provider(target.provider).wire == "anthropic" for target in route.targets)
 
 
 async def _estimate(room: Room, question: Question, reply: Reply, record: Record) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway_runtime.contract.ids import GatewayId
+from gateway_runtime.ledger.journal import SPOOL_BYTES
 from gateway_runtime.ledger.ledger import DEFAULT_KEEP_DAYS
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
@@ -86,12 +87,30 @@ class GatewaySettings:
     """Images and files that callers name by URL may come from private addresses, too, where they have to be
     fetched for a provider. A caller could then have the gateway look into its own network.
     """
-    ledger: Path | None = None
-    """SQLite file with a row for each request that reached a provider; None keeps none. Processes may share
-    it.
+    allow_private_issuers: bool = False
+    """Issuers of callers' tokens may have their keys at private addresses, too. Who writes a quota could then
+    have the gateway ask inside its own network.
+    """
+    limit_store: str | None = None
+    """URL of the Redis, Valkey or Dragonfly through which gateways share limits, without a password: see
+    `stores.redis`. None: each gateway spends an equal part of an amount.
+    """
+    lease_s: float = 10.0
+    """For how long a gateway may spend what that store has granted it, should the store go away; and how long
+    what a dead gateway held stays out of use.
+    """
+    ledger: str | None = None
+    """Where there is a row for each request that reached a provider: the path of a SQLite file, which
+    processes may share, or a URL of PostgreSQL, see `ledger.postgres_url`. None keeps none.
     """
     ledger_days: int | None = DEFAULT_KEEP_DAYS
     """Older rows are deleted; None keeps all."""
+    ledger_spool: Path | None = None
+    """The folder where rows are safe until they are written; processes share it. None: beside the SQLite
+    file, or in `state_dir`.
+    """
+    ledger_spool_bytes: int = SPOOL_BYTES
+    """How large it may become, while the ledger cannot be written."""
     access_log: bool = False
     """One line per request, with the decisions that led it where it went."""
     debug_headers: bool = False

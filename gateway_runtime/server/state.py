@@ -15,20 +15,28 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from gateway_runtime.contract.health import Circuit, EndpointReport
-from gateway_runtime.contract.ids import EndpointId, RouteId, TenantId
+from gateway_runtime.contract.ids import EndpointId, RouteId
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Route, Tenant
+from gateway_runtime.contract.table import Limit, Route, Tenant
 from gateway_runtime.engine.balance import Availability, Choice, EndpointView
+from gateway_runtime.engine.book import LimitBook, find_next_change
 from gateway_runtime.engine.budget import RetryBudget
 from gateway_runtime.engine.learnt import LearntLimits
-from gateway_runtime.engine.limits import RollingLimit, build_limits, counts_amounts
+from gateway_runtime.engine.limits import TenantLimit
+from gateway_runtime.engine.local_limits import LocalMaker
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.engine.rotation import Rotation
 from gateway_runtime.server.credentials import RefusalMemory
 from gateway_runtime.server.endpoint import Clock, EndpointState
+from gateway_runtime.server.key_uses import KeyUses
+from gateway_runtime.server.lease_desk import LeaseDesk
+from gateway_runtime.server.limit_queue import LimitQueues
 
 WHOLE: Final = Share(index=0, gateways=1)
 """Without an operator that says otherwise, this gateway is the only one."""
+
+_WATCH_S: Final = 0.5
+"""Within which the end of an override is noticed."""
 
 
 class RouteState(NamedTuple):
@@ -37,17 +45,26 @@ class RouteState(NamedTuple):
 
 
 class LiveState:
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, desk: LeaseDesk | None = None) -> None:
+        """desk: limits are shared through its store. None: each gateway spends a part of them."""
         self.clock = clock
         self.on_change: Callable[[EndpointId], None] = lambda _: None
         """Called when an endpoint appears, or its health or circuit changes. `report` sets it."""
         self.endpoints: dict[EndpointId, EndpointState] = {}
         self.refusals = RefusalMemory(clock.now)
         self.learnt = LearntLimits()
+        self.key_uses = KeyUses()
         self.routes: dict[RouteId, RouteState] = {}
-        self._limits: dict[TenantId, tuple[RollingLimit, ...]] = {}
-        self._reserving: frozenset[TenantId] = frozenset()
         self.share = WHOLE
+        self._local = LocalMaker(clock.now, clock.unix, WHOLE)
+        self.desk = desk
+        self._book = LimitBook(self._local if desk is None else desk)
+        self.queues = LimitQueues(clock.now)
+        self._tenants: tuple[Tenant, ...] = ()
+        self._next_change_s: float | None = None
+        """Unix time at which an override ends."""
+        if desk is not None:
+            desk.sweep = self._book.sweep
 
     def configure(self, live: LiveTable, share: Share) -> None:
         self.share = share
@@ -62,8 +79,12 @@ class LiveState:
                 state.configure(provider)
             endpoints[endpoint_id] = state
         self.endpoints = endpoints
-        self._limits = {t.id: self._build_limits(t, self._limits.get(t.id, ())) for t in live.table.tenants}
-        self._reserving = frozenset(t for t, limits in self._limits.items() if counts_amounts(limits))
+        self._local.share = share
+        if self.desk is not None:
+            self.desk.share = share
+        self._tenants = live.table.tenants
+        self._book.configure(self._tenants)
+        self._next_change_s = find_next_change(self._tenants, self.clock.unix())
         self.refusals.configure(live.table.providers)
         self.routes = {route.id: self._configure_route(route) for route in live.table.routes}
         for endpoint_id in appeared:
@@ -85,13 +106,34 @@ class LiveState:
     def route(self, route: Route) -> "RouteState":
         return self.routes.get(route.id) or self._configure_route(route)
 
-    def limits_of(self, tenant: Tenant) -> tuple[RollingLimit, ...]:
-        limits = self._limits.get(tenant.id)
-        return self._build_limits(tenant, ()) if limits is None else limits
+    def limits_for(
+        self, tenant: Tenant, user: str | None, key_id: str | None, model: str
+    ) -> tuple[TenantLimit, ...]:
+        """All that a request has to fit into."""
+        return self._book.limits_for(tenant, user, key_id, model)
+
+    def list_limits(self, tenant: Tenant) -> list[tuple[Limit, TenantLimit]]:
+        """Its own, for telling: see `LimitBook.list_own`."""
+        return self._book.list_own(tenant, self.clock.now())
+
+    def limits_of(self, tenant: Tenant) -> tuple[TenantLimit, ...]:
+        """As `list_limits`."""
+        return tuple(limit for _, limit in self.list_limits(tenant))
 
     def reserves(self, tenant: Tenant) -> bool:
         """Whether it has limits of more than requests."""
-        return tenant.id in self._reserving
+        return self._book.reserves(tenant)
+
+    async def watch_limits(self) -> None:
+        """Until it is cancelled: amounts change when overrides end, and who asks no more is forgotten."""
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            unix_s = self.clock.unix()
+            if self._next_change_s is not None and unix_s >= self._next_change_s:
+                self._book.refresh()
+                self._next_change_s = find_next_change(self._tenants, unix_s)
+            if self.desk is None:
+                self._book.sweep_if_many(self.clock.now())
 
     def circuits(self) -> Sequence[tuple[EndpointId, Circuit]]:
         """Of all endpoints, as they are now."""
@@ -99,9 +141,6 @@ class LiveState:
 
     def reports(self) -> tuple[EndpointReport, ...]:
         return tuple(self.endpoints[endpoint_id].report() for endpoint_id in sorted(self.endpoints))
-
-    def _build_limits(self, tenant: Tenant, before: Sequence[RollingLimit]) -> tuple[RollingLimit, ...]:
-        return build_limits(tenant.limits, before, self.share)
 
     def _configure_route(self, route: Route) -> "RouteState":
         state = self.routes.get(route.id)

@@ -7,7 +7,7 @@ process that dies meanwhile comes back as None.
 import asyncio
 import sys
 from asyncio.subprocess import DEVNULL, Process, create_subprocess_exec
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import count
 from signal import SIGKILL, Signals
 from socket import socketpair
@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeAlias, assert_never
 import msgspec
 
 from gateway_runtime.contract.health import EndpointReport, HealthReport
-from gateway_runtime.contract.ids import EndpointId
+from gateway_runtime.contract.ids import EndpointId, TenantId
 from gateway_runtime.contract.stream import Ack, Delta, Nack, Version
 from gateway_runtime.server.build import BuiltTable
 from gateway_runtime.server.settings import GatewaySettings
@@ -32,6 +32,7 @@ from gateway_runtime.workers.channel import (
     Upward,
     open_parent_end,
 )
+from gateway_runtime.workers.join import ToldTenant
 
 PART_BYTES: Final = 1024 * 1024
 """Of a table's buckets in one message: a worker answers requests between two of them."""
@@ -61,9 +62,13 @@ class Child:
         self.pid = process.pid
         self.on_circuit: Callable[[EndpointId], None] = lambda _: None
         """Called for each endpoint whose circuit this worker says has changed. `crew` sets it."""
+        self.on_tenants: Callable[[Collection[TenantId]], None] = lambda _: None
+        """Called with the tenants of which this worker has told something new. `crew` sets it."""
         self.listens = asyncio.Event()
         self.told: dict[EndpointId, EndpointReport] = {}
         """The last word on each endpoint of its table."""
+        self.told_tenants: dict[TenantId, ToldTenant] = {}
+        """The last word on each tenant that has limits, or whose keys were used."""
         self.metrics = ""
         """The last that were fetched."""
         self._process = process
@@ -179,6 +184,20 @@ class Child:
             known = before.get(endpoint_id)
             if endpoint.circuit != ("Closed" if known is None else known.circuit):
                 self.on_circuit(endpoint_id)
+        self._take_tenants(report)
+
+    def _take_tenants(self, report: HealthReport) -> None:
+        now_s = asyncio.get_running_loop().time()
+        for told in report.tenants:
+            known = self.told_tenants.get(told.tenant)
+            if not told.limits and not told.keys:
+                self.told_tenants.pop(told.tenant, None)
+            elif known is None or known.report.numbers != told.numbers:
+                self.told_tenants[told.tenant] = ToldTenant(told, now_s)
+            else:
+                self.told_tenants[told.tenant] = ToldTenant(told, known.changed_s)
+        if report.tenants:
+            self.on_tenants([told.tenant for told in report.tenants])
 
 
 def build_deltas(version: Version, built: BuiltTable, have: Sequence[str]) -> Iterator[Delta]:

@@ -10,7 +10,7 @@ is awaited. So a table that is handed out reaches every worker: as a member, or 
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Final, Protocol, TypeVar
 
@@ -18,7 +18,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from gateway_runtime.contract.health import EndpointReport, HealthReport
-from gateway_runtime.contract.ids import EndpointId
+from gateway_runtime.contract.ids import EndpointId, TenantId
 from gateway_runtime.contract.stream import Fault, Share, Version
 from gateway_runtime.server.build import BuiltTable
 from gateway_runtime.server.log import log_bug
@@ -26,7 +26,7 @@ from gateway_runtime.server.settings import GatewaySettings
 from gateway_runtime.workers.channel import Downward, Drain, Hurry, Standing
 from gateway_runtime.workers.child import Child, start_child
 from gateway_runtime.workers.exposition import join_expositions, keep_sums
-from gateway_runtime.workers.join import share_for
+from gateway_runtime.workers.join import ToldTenant, share_for
 
 log = structlog.get_logger()
 
@@ -48,12 +48,13 @@ _Told = TypeVar("_Told")
 
 
 class Knowledge(Protocol):
-    """What a worker must have before it listens, and who hears of its circuits."""
+    """What a worker must have before it listens, and who hears of its circuits and of its tenants."""
 
     def find_table(self) -> tuple[Version, BuiltTable] | None: ...
     def find_share(self) -> Share: ...
     def find_health(self) -> HealthReport: ...
     def note_circuit(self, endpoint: EndpointId) -> None: ...
+    def note_tenants(self, tenants: Collection[TenantId]) -> None: ...
 
 
 class Crew:
@@ -133,6 +134,9 @@ class Crew:
     def reports_of(self, endpoint: EndpointId) -> list[EndpointReport]:
         return [child.told[endpoint] for child in self.members if endpoint in child.told]
 
+    def tenant_reports_of(self, tenant: TenantId) -> list[ToldTenant]:
+        return [child.told_tenants[tenant] for child in self.members if tenant in child.told_tenants]
+
     async def drain(self, limit_s: float, hurry: asyncio.Event) -> None:
         """Returns when all processes are gone. limit_s: what they may need; after `hurry`, nothing."""
         self._leaving.set()
@@ -186,6 +190,7 @@ class Crew:
         """One process from its start to its end, which is told in a clause. Raises OSError."""
         child = await start_child(index, settings)
         child.on_circuit = self._knowledge.note_circuit
+        child.on_tenants = self._knowledge.note_tenants
         self._children.append(child)
         if self._leaving.is_set():
             child.say(Drain())
@@ -223,3 +228,4 @@ class Crew:
         for endpoint, report in child.told.items():
             if report.circuit != "Closed":
                 self._knowledge.note_circuit(endpoint)
+        self._knowledge.note_tenants(child.told_tenants.keys())

@@ -1,7 +1,7 @@
 """The parent of several workers, put together: to the operator, a scraper and a probe, one gateway.
 
     operator, disk -> PodReloader -> Crew -> workers      table and share
-    workers, probes -> PodReporter -> operator            health and circuits
+    workers, probes -> PodReporter -> operator            health, circuits, what was used
     workers -> PodAdmin -> scraper, people                metrics, /debug/table, readiness
 
 `headgate gateway --workers N` calls `run_workers`. The parent serves no request: what it does for one config
@@ -14,19 +14,19 @@ import asyncio
 import dataclasses
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 from aiohttp import web
 
 from gateway_runtime.contract.health import HealthReport
-from gateway_runtime.contract.ids import EndpointId
+from gateway_runtime.contract.ids import EndpointId, TenantId
 from gateway_runtime.contract.stream import Share, Version
 from gateway_runtime.server.build import BuiltTable
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.keeper import TableKeeper
 from gateway_runtime.server.log import configure_logging
-from gateway_runtime.server.main import CUT_S, make_desk, make_transport
+from gateway_runtime.server.main import CUT_S, make_desk, make_transport, make_usage_api
 from gateway_runtime.server.metrics import Metrics
 from gateway_runtime.server.probe import Prober
 from gateway_runtime.server.process import listen, run_beside, run_until_signal
@@ -35,6 +35,7 @@ from gateway_runtime.server.settings import GatewaySettings
 from gateway_runtime.server.state import LiveState
 from gateway_runtime.server.stream import StreamClient
 from gateway_runtime.server.tls import build_context
+from gateway_runtime.server.usage_api import USAGE_OF_ALL
 from gateway_runtime.upstream.endpoint import list_upstreams
 from gateway_runtime.workers.admin import PodAdmin
 from gateway_runtime.workers.crew import Crew
@@ -60,11 +61,13 @@ class Pod:
         self._transport = make_transport()
         self._metrics = Metrics(clock.unix)
         self._reporter = PodReporter(self._state, self._crew, draw)
+        self._metrics.tenants.watch(self._reporter.describe_tenant)
         self._desk = make_desk(self._transport, clock, draw)
         self._prober = Prober(self._state, self._transport, self._desk, draw)
         self._keeper = TableKeeper(settings.state_dir, settings.bootstrap_dir, self._reloader, self._metrics)
         self._stream = StreamClient(settings, self._reloader, self._reporter, self._metrics, draw)
         self._admin = PodAdmin(self._reloader, self._state, self._metrics, self.find_unreadiness, self._crew)
+        self._admin.app.add_routes([web.get(USAGE_OF_ALL, make_usage_api(settings, clock).answer)])
         self._admin_runner = web.AppRunner(self._admin.app, access_log=None, shutdown_timeout=CUT_S)
         self._port: HeldPort | None = None
         self._background: asyncio.Task[None] | None = None
@@ -135,6 +138,9 @@ class Pod:
     def note_circuit(self, endpoint: EndpointId) -> None:
         self._reporter.note_circuit(endpoint)
 
+    def note_tenants(self, tenants: Collection[TenantId]) -> None:
+        self._reporter.note_tenants(tenants)
+
     # -- beside the workers
 
     async def _run_background(self, port: int, admin_port: int) -> None:
@@ -170,6 +176,7 @@ class Pod:
 
     def _note_applied(self, running: Running) -> None:
         self._metrics.note_table(running)
+        self._reporter.note_table(running)
         self._transport.retain(list_upstreams(running.live.table.providers))
         self._desk.tokens.configure(running.live.table.providers)
         self._prober.watch(running.live)

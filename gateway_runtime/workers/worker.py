@@ -151,14 +151,17 @@ class ObedientGateway(Gateway):
             under_way=self._front.under_way,
             endpoints=self.reports(),
             used={
-                tenant.id: {limit.name: limit.used(now_s) for limit in self._state.limits_of(tenant)}
+                tenant.id: {limit.name: limit.state(now_s).used for limit in self._state.limits_of(tenant)}
                 for tenant in tenants
                 if tenant.limits
             },
         )
 
     def _list_background(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        tasks: dict[str, Callable[[], Awaitable[None]]] = {"reports": self._send_reports}
+        tasks: dict[str, Callable[[], Awaitable[None]]] = {
+            "reports": self._send_reports,
+            **self._list_limit_tasks(),
+        }
         if self._tls is not None:
             tasks["certificate"] = self._tls.run
         return tasks

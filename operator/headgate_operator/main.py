@@ -107,6 +107,7 @@ class Operator:
                 await self._insist(rooms.publisher.start)
                 self.rooms = rooms
                 await self._insist(rooms.sweeper.fill)
+                await rooms.cluster.read()
                 _spare_what_stays()
                 await self._run_rooms(rooms)
             finally:
@@ -144,6 +145,7 @@ class Operator:
             tasks.create_task(rooms.watcher.run(), name="kopf")
             tasks.create_task(rooms.reconciler.run(), name="reconcile")
             tasks.create_task(rooms.sweeper.run(), name="sweep")
+            tasks.create_task(rooms.cluster.run(), name="cluster")
             tasks.create_task(rooms.leader.run(lambda term: self._lead(rooms, term)), name="lease")
 
     async def _lead(self, rooms: Rooms, term: int) -> None:

@@ -15,6 +15,7 @@ import structlog
 
 from gateway_runtime.contract.secret import Secret
 from headgate_operator.api.kinds import KINDS
+from headgate_operator.cluster import ClusterReader
 from headgate_operator.handlers import RawEvent, apply_event, build_kopf_settings, build_registry
 from headgate_operator.kube import Kube
 from headgate_operator.kube.client import watch_path
@@ -42,6 +43,7 @@ class Rooms:
         identity = f"{settings.identity}_{secrets.token_hex(4)}"
         self.store = Store(metrics.object_errors.labels("parse").inc)
         self.sweeper = Sweeper(kube, self.store, settings.scopes, settings.watch, metrics)
+        self.cluster = ClusterReader(kube, self.store, settings.watch)
         self.publisher = Publisher(kube, settings, metrics.registry, self._hear)
         self.leader = Leader(
             kube, settings.own_namespace, settings.lease_name, identity, settings.lease, metrics
@@ -110,6 +112,7 @@ class Rooms:
                 self.reconciler.confirm(change.version)
             case "Reported":
                 self.board.note_report(change.endpoints)
+                self.board.note_use(change.tenants)
             case "Connected":
                 # Its Hello may have lifted the epoch: the next pass learns the version of now.
                 self.reconciler.mark()

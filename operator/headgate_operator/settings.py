@@ -57,6 +57,12 @@ class WatchTimes:
     """Between two comparisons with a list of our own."""
     secrets_s: float = 180.0
     """Between two reads of the Secrets that are referenced but carry no label."""
+    cluster_s: float = 600.0
+    """Between two reads of who signs service accounts' tokens. A new key is published long before tokens are
+    signed with it.
+    """
+    cluster_retry_s: float = 30.0
+    """After a read that failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

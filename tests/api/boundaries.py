@@ -15,6 +15,8 @@ from typing import Any
 from headgate_operator.api import fields
 
 Schema = Mapping[str, Any]
+_MATCHES = 'self.matches(r"'
+"""Begins the rule that stands for a pattern too long to be read."""
 Steps = tuple[str | int, ...]
 
 
@@ -129,6 +131,86 @@ SAMPLES: Mapping[str, Sample] = {
         bad=("..", "-a", "a/b", "a_b", "a b", "https://a", "ä", "a\n"),
         of_length=_letters,
     ),
+    fields.ISSUER: Sample(
+        good=(
+            *("https://a", "https://a.b-c_d:65535/v1/", "https://[::1]:80/x", "https://localhost"),
+            *("http://localhost", "http://localhost:1/x", "http://127.0.0.1:8080", "http://[::1]/"),
+        ),
+        bad=(
+            *("a", "https://", "http://a", "HTTPS://a", "ftp://a", "https://u@a", "https://a#f", "https://ä"),
+            *("https://a?q", "https://a:0", "https://a b", "https://a\n", "http://localhost.a"),
+            *("http://127.0.0.1.a", "http://127.0.0.1@a", "http://[::2]"),
+        ),
+        of_length=lambda n: "https://" + "a" * (n - 8),
+    ),
+    fields.JWKS_URL: Sample(
+        good=("https://a", "https://a/keys?p=b2c_1&x=%20/?", "https://a?", "http://localhost:1/k?p=q"),
+        bad=("http://a/keys", "https://a/keys#f", "https://a?ä", "https://a?%zz", "https://a? b"),
+        of_length=lambda n: "https://a?" + "a" * (n - 10),
+    ),
+    fields.DATE_TIME: Sample(
+        good=(
+            *("2026-12-31T23:59:59Z", "2000-01-01T00:00:00+00:00", "2999-12-31T23:59:59.9-19:59"),
+            "2028-02-29T00:00:00.000000001Z",
+        ),
+        bad=(
+            *("2026-12-31", "2026-12-31T23:59:59", "2026-12-31 23:59:59Z", "2026-12-31t23:59:59z", "now"),
+            *("2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-01-00T00:00:00Z"),
+            *("2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "2026-01-01T00:00:60Z", "1999-01-01T00:00:00Z"),
+            *("2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+0100", "2026-01-01T00:00:00Z\n", "٢٠٢٦"),
+        ),
+        of_length=lambda n: "2026-12-31T23:59:59." + "1" * (n - 26) + "+01:00",
+    ),
+    fields.TIME_ZONE: Sample(
+        good=("UTC", "Europe/Berlin", "America/Argentina/ComodRivadavia", "Etc/GMT+12", "Asia/Kathmandu"),
+        bad=("Local", "Mars/Olympus", "+02:00", "../UTC", "/UTC", "Europe/", "Europe", "a b", "ä", "UTC\n"),
+        of_length=lambda n: "America/Argentina/ComodRivadavia" + "a" * (n - 32),
+    ),
+    fields.CIDR: Sample(
+        good=(
+            "10.0.0.0/8",
+            "10.1.2.3/8",
+            "192.0.2.7/32",
+            "fd00::/8",
+            "::1/128",
+            "1:2:3:4:5:6:7:8/99",
+            "0.0.0.0/1",
+        ),
+        bad=(
+            *(
+                "10.0.0.1",
+                "10.0.0.0/0",
+                "::/0",
+                "10.0.0.0/33",
+                "::/129",
+                "10.0.0.0/08",
+                "256.0.0.0/8",
+                "1.2.3/8",
+            ),
+            *("01.2.3.4/8", "::ffff:1.2.3.4/128", "fe80::1%eth0/64", "a/8", "10.0.0.0/8 ", "10.0.0.0/8\n"),
+        ),
+        of_length=lambda n: "2001:0db8:0000:0000:0000:0000:0000:0001/128" + "0" * (n - 43),
+    ),
+    fields.WORD: Sample(
+        good=("headgate", "https://headgate.example/api", "realm_access.roles", "!", "~", '"'),
+        bad=("a b", "a\t", "a\n", "ä", "\u00a0", "a\x7f", "a\x00"),
+        of_length=_letters,
+    ),
+    fields.ONE_LINE: Sample(
+        good=("a", "Forschung & Lehre", " a ", "日本", "\u00a0"),
+        bad=(" ", "   ", "a\nb", "a\n", "\n"),
+        of_length=_letters,
+    ),
+    fields.HEADER_NAME: Sample(
+        good=("x-team", "X-Team", "x!#$%&'*+.^_`|~0"),
+        bad=("x-team:", "x team", "x/team", "ä", "x\n"),
+        of_length=_letters,
+    ),
+    fields.HEADER_VALUE: Sample(
+        good=("a", "a b", "~", "!", 'a "b"'),
+        bad=(" a", "a ", " ", "a\n", "a\tb", "ä", "a\x7f"),
+        of_length=_letters,
+    ),
 }
 
 
@@ -149,6 +231,16 @@ def walk_schema(schema: Schema) -> Iterator[Schema]:
         yield from walk_schema(child)
     if "items" in schema:
         yield from walk_schema(schema["items"])
+
+
+def find_patterns(schema: Schema) -> frozenset[str]:
+    """All that its texts must match."""
+    nodes = [node for node in walk_schema(schema) if "pattern" in node or _has_long_pattern(node)]
+    return frozenset(_pattern(node) for node in nodes)
+
+
+def _has_long_pattern(node: Schema) -> bool:
+    return any(rule["rule"].startswith(_MATCHES) for rule in node.get("x-kubernetes-validations", ()))
 
 
 def build_cases(schema: Schema, full: Mapping[str, Any]) -> Iterator[Case]:
@@ -246,15 +338,17 @@ def _build_lists(node: Schema, now: Any) -> Iterator[tuple[str, Any, bool]]:
 def _vary(item: Any, i: int) -> Any:
     """Another item of the same kind, as far as lists must hold different ones."""
     if isinstance(item, dict):
+        if "until" in item:
+            return item | {"until": f"{2030 + i}-01-01T00:00:00Z"}
         return item | {"name": f"n{i}"} if "name" in item else item
-    return f"n{i}"
+    return f"10.0.{i}.0/24" if item.endswith("/24") else f"n{i}"
 
 
 def _pattern(node: Schema) -> str:
     if "pattern" in node:
         return str(node["pattern"])
     rule: str = node["x-kubernetes-validations"][0]["rule"]
-    return rule.removeprefix('self.matches(r"').removesuffix('")')
+    return rule.removeprefix(_MATCHES).removesuffix('")')
 
 
 def _get(value: Any, steps: Steps) -> Any:

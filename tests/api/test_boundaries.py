@@ -10,7 +10,7 @@ import yaml
 from headgate_operator.api.fields import FORMS
 from headgate_operator.api.kinds import KINDS
 from headgate_operator.api.structural import build_structure
-from tests.api.boundaries import SAMPLES, Case, build_cases
+from tests.api.boundaries import SAMPLES, Case, build_cases, find_patterns
 from tests.api.judges import ApiServer, ask_python, find_disagreement
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -49,4 +49,9 @@ def test_both_judges_agree_on_it(case: Case, api_server: ApiServer) -> None:
 
 
 def test_every_pattern_has_samples() -> None:
-    assert SAMPLES.keys() == FORMS.keys()
+    used = {
+        pattern for name, kind in KINDS.items() for pattern in find_patterns(build_structure(kind.spec, name))
+    }
+
+    assert SAMPLES.keys() == used
+    assert used <= FORMS.keys()

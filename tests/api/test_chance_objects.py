@@ -49,7 +49,10 @@ def places(value: Any, steps: Steps = ()) -> Iterator[Steps]:
 def chance_objects(draw: st.DrawFn) -> dict[str, Any]:
     changed: dict[str, Any] = copy.deepcopy(draw(st.sampled_from(FULL)))
     for _ in range(draw(st.integers(1, 3))):
-        *outer, last = draw(st.sampled_from(list(places(changed["spec"], ("spec",)))))
+        here = list(places(changed["spec"], ("spec",)))
+        if not here:
+            break  # all of it is gone
+        *outer, last = draw(st.sampled_from(here))
         owner: Any = changed
         for step in outer:
             owner = owner[step]

@@ -66,7 +66,19 @@ def status_of(kind: Kind) -> dict[str, Any]:
     own = {
         "LLMProvider": {"health": "Degraded", "circuit": "Open"},
         "ModelRoute": {"targets": "1/2"},
-        "TenantQuota": {"subjects": "1/2"},
+        "TenantQuota": {
+            "subjects": "1/2",
+            "spend": "12.40/50.00",
+            "tightest": "tokens-per-minute 83%",
+            "limits": [
+                {"name": "dollars", "resource": "USD", "scope": "Tenant", "mode": "Enforce", "amount": "50"}
+                | {"used": "12.400000000001", "held": "0", "remaining": "37.599999999999"}
+                | {"utilization": 24, "resetsAt": "2026-01-01T01:00:00Z"},
+                {"name": "tokens-per-minute", "amount": 200000, "used": 166000, "held": 0},
+            ],
+            "keys": [{"id": "0123456789ab", "lastUsed": "2026-01-01T00:00:00Z"}],
+            "observedAt": "2026-01-01T00:00:00Z",
+        },
     }
     return {"observedGeneration": 1, "conditions": [condition], "gateways": "2/2"} | own[kind.name]
 
@@ -165,7 +177,7 @@ def test_the_short_name_and_the_category_find_it(kinds: Cluster, namespace: str,
     [
         ("LLMProvider", "sample openai False Degraded Degraded Open 2/2"),
         ("ModelRoute", 'sample ["gpt-4o"] False Degraded 1/2 2/2'),
-        ("TenantQuota", "sample False Degraded 1/2 2/2"),
+        ("TenantQuota", "sample False Degraded 1/2 12.40/50.00 tokens-per-minute 83% 2/2"),
     ],
 )
 def test_get_shows_whether_it_is_healthy_and_where(
@@ -298,6 +310,7 @@ def test_two_writers_of_conditions_do_not_overwrite_each_other(
         ("LLMProvider", "models"),
         ("TenantQuota", "subjects"),
         ("TenantQuota", "limits"),
+        ("TenantQuota", "overrides"),
     ],
 )
 def test_two_writers_share_a_list_by_the_names_of_its_items(
@@ -315,7 +328,7 @@ def test_two_writers_share_a_list_by_the_names_of_its_items(
 
 def _identify(full: Mapping[str, Any], field: str) -> dict[str, Any]:
     """The required fields of a spec, which every applied manifest has, less the one under test."""
-    required = {"LLMProvider": ("type",), "TenantQuota": ("subjects",)}[full["kind"]]
+    required = {"LLMProvider": ("type",), "TenantQuota": ()}[full["kind"]]
     return {name: full["spec"][name] for name in required if name != field}
 
 

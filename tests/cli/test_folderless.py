@@ -88,10 +88,10 @@ def test_no_key_is_ever_printed(variables: set[str]) -> None:
 )
 def test_the_name_of_a_model_decides_between_them(model: str, provider: str | None) -> None:
     live = build_live_table(load(ALL).compiled.table)
-    tenant = live.authenticate(None)
-    assert tenant is not None
+    identity = live.authenticate(None)
+    assert identity is not None
 
-    route = live.match_route(tenant, model)
+    route = live.match_route(identity.tenant, model)
 
     assert (route.id if route else None) == (f"default/{provider}" if provider else None)
 

@@ -1,11 +1,13 @@
 """`headgate usage`: what it prints, and with which exit code; and that `headgate up` keeps what it reads."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from pyarrow import parquet
 
 from gateway_runtime.ledger.sqlite import SqliteStore
 from headgate.cli import main
@@ -138,6 +140,115 @@ def test_a_file_that_is_no_ledger_is_code_3(tmp_path: Path) -> None:
 
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr == f"headgate usage: {tmp_path}/letters: file is not a database\n"
+
+
+def test_a_folder_is_no_ledger(tmp_path: Path) -> None:
+    result = run("--ledger", str(tmp_path))
+
+    assert result.exit_code == 2
+    assert f"{tmp_path} is a folder: name a file in it, such as {tmp_path}/usage.db." in result.stderr
+
+
+@pytest.mark.parametrize("command", ["usage", "up", "gateway"])
+def test_a_url_with_a_password_in_it_is_refused_without_it(command: str) -> None:
+    result = CliRunner().invoke(main, [command, "--ledger", "postgresql://me:planted-secret@db/usage"])
+
+    assert result.exit_code == 2
+    assert "The ledger's URL has a password in it: write ${NAME} in its place" in result.stderr
+    assert "planted-secret" not in result.output
+
+
+def test_a_gateway_with_a_ledger_in_postgresql_needs_a_folder_for_its_journal(tmp_path: Path) -> None:
+    url = "postgresql://me@db.invalid/usage"
+    result = CliRunner().invoke(main, ["gateway", "--bootstrap-dir", str(tmp_path), "--ledger", url])
+
+    assert result.exit_code == 2
+    assert "name one with --ledger-spool" in " ".join(result.stderr.split())
+
+
+def test_an_export_is_every_row(ledger: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    shown = run("export", "--ledger", str(ledger), *ALL)
+    written = run("export", "--ledger", str(ledger), *ALL, "-o", str(path))
+    lines = shown.stdout.splitlines()
+
+    assert (shown.exit_code, written.exit_code, written.stdout) == (0, 0, "")
+    assert path.read_text() == shown.stdout
+    assert lines[0].startswith("request_id,ended_unix_ms,tenant,user,key_id,route,provider,model,")
+    assert lines[0].endswith(",reasoning_usd_picos,ended,cost_usd")
+    assert [line.split(",")[0] for line in lines[1:]] == ["3", "1", "2", "4"]
+    assert lines[-1].endswith(",2026-11-01T12:00:00Z,1.000000000001")
+
+
+def test_an_export_is_about_one_tenant_where_one_is_named(ledger: Path) -> None:
+    result = run("export", "--ledger", str(ledger), "--tenant", "b/team", *ALL)
+
+    assert [line.split(",")[0] for line in result.stdout.splitlines()[1:]] == ["2"]
+
+
+def test_billing_rows_are_an_export_too(ledger: Path) -> None:
+    result = run("export", "--ledger", str(ledger), "--format", "focus", *ALL)
+    lines = result.stdout.splitlines()
+
+    assert result.exit_code == 0
+    assert lines[0].startswith("BilledCost,BillingAccountId,BillingCurrency,")
+    assert [line.split(",")[0] for line in lines[1:]] == ["1.000003900001"]
+
+
+def test_parquet_is_one_more(ledger: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    result = run("export", "--ledger", str(ledger), "--format", "parquet", *ALL, "-o", str(path))
+
+    assert result.exit_code == 0
+    assert parquet.read_table(path).num_rows == 4
+    assert [file.name for file in tmp_path.iterdir() if "part" in file.name.split(".")] == []
+
+
+def test_without_its_package_parquet_is_told_how_to_get_it(
+    ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    path = tmp_path / "rows.parquet"
+    result = run("export", "--ledger", str(ledger), "--format", "parquet", "-o", str(path))
+
+    assert (result.exit_code, path.exists()) == (3, False)
+    assert result.stderr == (
+        "headgate usage export: Parquet needs the package pyarrow: pip install 'headgate[parquet]'\n"
+    )
+
+
+def test_without_its_package_postgresql_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "gateway_runtime.ledger.postgres", raising=False)
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    result = run("--ledger", "postgresql://me@db.invalid/usage")
+
+    assert result.exit_code == 2
+    assert "pip install 'headgate[postgres]'" in " ".join(result.stderr.split())
+
+
+def test_an_export_that_cannot_be_finished_leaves_no_file(ledger: Path, tmp_path: Path) -> None:
+    ledger.write_bytes(b"Dear Sir or Madam, " * 1000)
+    result = run("export", "--ledger", str(ledger), "-o", str(tmp_path / "rows.csv"))
+
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr == f"headgate usage export: {ledger}: file is not a database\n"
+    assert [file.name for file in tmp_path.iterdir() if "rows" in file.name] == []
+
+
+def test_a_place_that_cannot_be_written_is_named(ledger: Path, tmp_path: Path) -> None:
+    result = run("export", "--ledger", str(ledger), "-o", str(tmp_path / "nowhere" / "rows.csv"))
+
+    assert result.exit_code == 3
+    assert result.stderr == (
+        f"headgate usage export: {tmp_path}/nowhere/rows.csv: No such file or directory\n"
+    )
+
+
+def test_options_of_an_export_stand_behind_it(ledger: Path) -> None:
+    result = run("--since", "7d", "export", "--ledger", str(ledger))
+
+    assert result.exit_code == 2
+    assert "options of `export` stand behind it: headgate usage export --since 7d" in result.stderr
 
 
 def test_the_default_place_is_where_programs_keep_their_state() -> None:

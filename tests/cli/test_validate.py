@@ -92,6 +92,17 @@ def test_a_missing_secret_is_a_problem_only_when_asked_for(folder: Path) -> None
     assert "HG0201" in strict.stdout
 
 
+def test_a_service_account_needs_no_cluster_to_be_judged(folder: Path) -> None:
+    (folder / "quota.yaml").write_text(
+        "apiVersion: headgate.dev/v1alpha1\nkind: TenantQuota\nmetadata: {name: team}\nspec:\n  subjects:\n"
+        "    - {name: nightly, type: ServiceAccount, serviceAccount: {name: nightly}}\n"
+    )
+
+    done = CliRunner().invoke(main, ["validate", ".", "--secrets"])
+
+    assert (done.exit_code, done.stdout) == (0, "2 objects in 2 files: no problems\n")
+
+
 def test_tls_is_read_out_of_the_secrets_of_the_folder(folder: Path) -> None:
     spec = {
         "type": "openai-compatible",

@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway_runtime.contract.secret import Secret
 from headgate_operator.api.manifest import BrokenManifest, Manifest, parse_manifest
-from headgate_operator.compile.resources import Resources, SecretData, SecretId
+from headgate_operator.compile.resources import Cluster, Resources, SecretData, SecretId, UnknownCluster
 
 SALT = Secret("the salt of the tests")
 
@@ -87,13 +87,17 @@ def quota(
 def broken(manifest: Manifest[Any], generation: int = 2) -> BrokenManifest:
     """The object after an edit to nonsense."""
     meta = manifest.meta
-    result = build(meta.kind, meta.id, {}, generation=generation, created=meta.created, uid=meta.uid)
+    nonsense = {"models": 1}
+    result = build(meta.kind, meta.id, nonsense, generation=generation, created=meta.created, uid=meta.uid)
     assert isinstance(result, BrokenManifest)
     return result
 
 
 def resources(
-    *manifests: Any, secrets: Mapping[str, str | None] | None = None, salt: Secret = SALT
+    *manifests: Any,
+    secrets: Mapping[str, str | None] | None = None,
+    salt: Secret = SALT,
+    cluster: Cluster | UnknownCluster | None = None,
 ) -> Resources:
     """`secrets`: namespace/name to the value of its `api-key`; None for a Secret without that key."""
     of_kind: dict[str, list[Any]] = {"LLMProvider": [], "ModelRoute": [], "TenantQuota": []}
@@ -111,4 +115,5 @@ def resources(
         quotas=tuple(of_kind["TenantQuota"]),
         secrets=data,
         key_salt=salt,
+        cluster=cluster,
     )

@@ -1,6 +1,8 @@
 """A situation: manifests and Secrets as YAML, perhaps edited in steps, and what becomes of it.
 
-A document is a manifest of ours, a Secret, or a step:
+A document is a manifest of ours, a Secret, what the cluster says of its service accounts, or a step:
+
+    cluster: {issuer: ..., keys: ...}    or {problem: ...}; without such a document there is no cluster
 
     step: edit | restart        what follows is applied over what came before, and compiled again;
     remove: [Secret/ns/name]    after a restart only the published table is known
@@ -24,7 +26,7 @@ from gateway_runtime.contract.table import Resource, RoutingTable, resource_key
 from headgate_operator.api.kinds import API_VERSION, KINDS
 from headgate_operator.api.manifest import parse_manifest
 from headgate_operator.compile import Compiled, compile_resources
-from headgate_operator.compile.resources import Resources, SecretData, SecretId
+from headgate_operator.compile.resources import Cluster, Resources, SecretData, SecretId, UnknownCluster
 from headgate_operator.rollup import GatewayView, Published, judge_provider, roll_up
 
 SALT = Secret("the salt of the tests")
@@ -45,6 +47,7 @@ class StrictLoader(yaml.SafeLoader):
 @dataclass
 class State:
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    cluster: Cluster | UnknownCluster | None = None
 
     def apply(self, document: dict[str, Any]) -> None:
         metadata = document["metadata"]
@@ -68,11 +71,12 @@ class State:
             quotas=tuple(by_kind["TenantQuota"]),
             secrets=secrets,
             key_salt=SALT,
+            cluster=self.cluster,
         )
 
 
 def compile_situation(text: str) -> Compiled:
-    """Raises for a document that is none of the three."""
+    """Raises for a document that is none of the four."""
     state = State()
     compiled: Compiled | None = None
     restarted = False
@@ -83,6 +87,12 @@ def compile_situation(text: str) -> Compiled:
                 restarted = how == "restart"
                 for key in rest.get("remove", ()):
                     del state.objects[key]
+            case {"cluster": {"issuer": str(issuer), "keys": str(keys), **more}, **rest} if not (
+                rest or more
+            ):
+                state.cluster = Cluster(issuer, keys)
+            case {"cluster": {"problem": str(problem), **more}, **rest} if not (rest or more):
+                state.cluster = UnknownCluster(problem)
             case {"apiVersion": "v1", "kind": "Secret", "metadata": _, "stringData": _, **rest} if not rest:
                 state.apply(document)
             case {"apiVersion": str(version), "kind": kind, "metadata": _, "spec": _, **rest} if (
@@ -90,13 +100,15 @@ def compile_situation(text: str) -> Compiled:
             ):
                 state.apply(document)
             case _:
-                raise ValueError(f"neither a manifest, a Secret nor a step: {document}")
+                raise ValueError(f"neither a manifest, a Secret, a cluster nor a step: {document}")
     return _compile(state, compiled, restarted=restarted)
 
 
 def show_compiled(compiled: Compiled) -> str:
-    """The table without the installation, the verdicts, and the statuses, as YAML."""
-    document = {
+    """The table without the salt, the verdicts, and the statuses, as YAML."""
+    installation = compiled.table.installation
+    cluster = {"issuer": installation.cluster_issuer, "keys": installation.cluster_keys}
+    document = ({"cluster": cluster} if any(cluster.values()) else {}) | {
         "table": {
             kind: [_show_resource(resource) for resource in getattr(compiled.table, kind)]
             for kind in ("providers", "routes", "tenants")

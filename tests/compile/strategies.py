@@ -1,10 +1,14 @@
 """Installations drawn from a small world, so that references resolve and claims collide often."""
 
+from dataclasses import replace
 from typing import Any
+from zlib import crc32
 
 from hypothesis import strategies as st
 
-from headgate_operator.compile.resources import Resources
+from headgate_operator.api.manifest import QuotaManifest
+from headgate_operator.api.quota import ParentRef
+from headgate_operator.compile.resources import Cluster, Resources, UnknownCluster
 from tests.compile.builders import build, provider, quota, resources, route
 
 NAMESPACES = ["a", "b"]
@@ -54,7 +58,8 @@ _windowed = st.fixed_dictionaries(
     {
         "resource": st.sampled_from(["Requests", "InputTokens", "OutputTokens", "TotalTokens"]),
         "amount": st.sampled_from([1, 10**15]),
-        "window": st.sampled_from(["1m", "1h"]),
+        "window": st.sampled_from(["1m", "1h", "1d", "day", "month"]),
+        "scope": st.sampled_from(["Tenant", "PerUser", "PerKey", "PerModel"]),
         "mode": st.sampled_from(["Enforce", "Shadow"]),
     }
 )
@@ -76,7 +81,37 @@ _quota_extras = st.fixed_dictionaries(
         "requestsPerHour": st.integers(1, 9),
         "tokensPerMinute": st.integers(1, 9),
         "onUnpriced": st.sampled_from(["Deny", "Allow"]),
+        "overshoot": st.sampled_from(["Never", "OneRequest"]),
+        "priority": st.integers(-1, 1),
+        "queue": st.just({"enabled": True}),
     },
+)
+_terms = st.sampled_from([{}, {"notAfter": "2026-06-01T00:00:00Z"}, {"notBefore": "2026-03-01T00:00:00Z"}])
+_jwt = st.fixed_dictionaries(
+    {
+        "issuer": st.sampled_from(["https://login.example.com", "https://kubernetes.default.svc"]),
+        "audiences": st.sets(st.sampled_from(["a", "b"]), min_size=1).map(sorted),
+    },
+    optional={"claims": st.just([{"name": "sub", "values": ["system:serviceaccount:a:robot"]}])},
+).map(lambda jwt: {"type": "JWT", "jwt": jwt})
+_account = st.fixed_dictionaries(
+    {"name": st.sampled_from(["robot", "worker"])},
+    optional={"namespace": st.just("a"), "audiences": st.sampled_from([["a"], ["a", "b"]])},
+).map(lambda account: {"type": "ServiceAccount", "serviceAccount": account})
+_proxy = st.builds(
+    lambda header, value: {
+        "type": "TrustedProxy",
+        "trustedProxy": {"addresses": ["10.0.0.0/8"], "header": header, "value": value},
+    },
+    st.sampled_from(["x-team", "X-Team"]),
+    st.sampled_from(["a", "b"]),
+)
+_clusters = st.sampled_from(
+    [
+        None,
+        UnknownCluster("it is away"),
+        *(Cluster(f"https://{host}", "{}") for host in ("kubernetes", "oidc")),
+    ]
 )
 _identities = {
     kind: st.builds("{}/{}".format, _namespace, st.sampled_from(names))
@@ -117,10 +152,63 @@ def routes(draw: st.DrawFn) -> Any:
 
 @st.composite
 def quotas(draw: st.DrawFn) -> Any:
-    secrets = draw(st.lists(st.sampled_from(SECRETS), max_size=3, unique=True))
-    anonymous = draw(st.booleans()) or not secrets
-    identity, spec = draw(_identities["quotas"]), draw(_quota_extras)
-    return quota(identity, *secrets, anonymous=anonymous, spec=spec, **draw(_meta))
+    """Without a parent."""
+    subjects = [
+        {"type": "APIKey", "secretRef": {"name": name}} | draw(_terms)
+        for name in draw(st.lists(st.sampled_from(SECRETS), max_size=3))
+    ]
+    subjects += draw(st.lists(_jwt | _account | _proxy | st.just({"type": "Anonymous"}), max_size=3))
+    spec = draw(_quota_extras) | {"subjects": _name_all(subjects)}
+    return quota(draw(_identities["quotas"]), spec=spec, **draw(_meta))
+
+
+def _with_parent(child: QuotaManifest, name: str) -> QuotaManifest:
+    return replace(child, spec=child.spec.model_copy(update={"parent": ParentRef(name=name)}))
+
+
+@st.composite
+def families(draw: st.DrawFn) -> list[Any]:
+    """Quotas of which some have a parent that can be one."""
+    drawn = draw(st.lists(quotas(), max_size=5, unique_by=_id_of))
+    parents = [one for one in drawn if draw(st.booleans())]
+    return [
+        one if one in parents or not (near := _names_beside(one, parents)) else _with_parent(one, near[0])
+        for one in drawn
+    ]
+
+
+def _names_beside(child: Any, parents: list[Any]) -> list[str]:
+    return [one.meta.name for one in parents if one.meta.namespace == child.meta.namespace]
+
+
+_members = st.builds(
+    lambda name, subjects, parent: quota(
+        f"a/{name}",
+        spec={"subjects": subjects, "limits": []} | ({"parent": {"name": parent}} if parent else {}),
+        uid=f"uid-{crc32(repr((subjects, parent)).encode())}",
+    ),
+    st.sampled_from(["q0", "q1", "q2"]),
+    st.lists(_account | st.just({"type": "Anonymous"}), max_size=2).map(_name_all),
+    st.sampled_from([None, None, "q0", "q1", "q2", "nobody"]),
+)
+"""Of families in which anything goes. The uid follows from the rest: who is edited was deleted and created
+anew, so that there is no last good version, and nothing but what is there decides.
+"""
+
+
+@st.composite
+def wild_families(draw: st.DrawFn) -> list[Any]:
+    """Parents that are missing, that have parents, or are one's own, too."""
+    return draw(st.lists(_members, min_size=2, max_size=4, unique_by=_id_of))
+
+
+@st.composite
+def family_histories(draw: st.DrawFn) -> list[Resources]:
+    """The same few quotas come and go, and with them the cluster's issuer."""
+    pool = draw(st.lists(_members, min_size=3, max_size=6))
+    clusters = _clusters.filter(lambda cluster: not isinstance(cluster, UnknownCluster))
+    steps = st.lists(st.sampled_from(pool), min_size=1, max_size=4, unique_by=_id_of)
+    return [resources(*draw(steps), cluster=draw(clusters)) for _ in range(draw(st.integers(2, 4)))]
 
 
 def secrets() -> st.SearchStrategy[dict[str, str | None]]:
@@ -135,9 +223,11 @@ def installations(draw: st.DrawFn) -> Resources:
     manifests = [
         *draw(st.lists(providers(), max_size=5, unique_by=_id_of)),
         *draw(st.lists(routes(), max_size=5, unique_by=_id_of)),
-        *draw(st.lists(quotas(), max_size=5, unique_by=_id_of)),
+        *draw(families()),
     ]
-    return resources(*manifests, secrets=draw(secrets()))
+    # One that has not said who signs leaves what it said before: then it matters what was before.
+    cluster = draw(_clusters.filter(lambda cluster: not isinstance(cluster, UnknownCluster)))
+    return resources(*manifests, secrets=draw(secrets()), cluster=cluster)
 
 
 FIELDS = [
@@ -172,6 +262,8 @@ FIELDS = [
         "amount",
         "resource",
         "requestsPerMinute",
+        "parent",
+        "overrides",
         "unsupported",
         "region",
         "workloadIdentity",
@@ -200,7 +292,7 @@ def wild_installations(draw: st.DrawFn) -> Resources:
         )
     )
     manifests = draw(st.lists(wild | providers() | routes() | quotas(), max_size=12))
-    return resources(*manifests, secrets=draw(secrets()))
+    return resources(*manifests, *draw(wild_families()), secrets=draw(secrets()), cluster=draw(_clusters))
 
 
 def _id_of(manifest: Any) -> str:

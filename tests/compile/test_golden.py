@@ -53,6 +53,8 @@ def test_no_secret_value_is_shown_anywhere() -> None:
         "step: forget",
         "step: edit\nremoved: []",
         "step: edit\nstep: edit",
+        "cluster: {issuer: https://a}",
+        "cluster: {problem: away, keys: none}",
         "apiVersion: headgate.dev/v1\nkind: LLMProvider\nmetadata: {}\nspec: {}",
         "apiVersion: headgate.dev/v1alpha1\nkind: LLMProvider\nmetadata: {}\nspec: {}\nstatus: {}",
     ],

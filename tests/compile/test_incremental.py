@@ -9,7 +9,7 @@ from gateway_runtime.contract.keys import hash_key
 from gateway_runtime.contract.secret import Secret
 from headgate_operator.api.reasons import Code
 from headgate_operator.compile import Compiled, compile_resources
-from headgate_operator.compile.resources import Resources
+from headgate_operator.compile.resources import Cluster, Resources, UnknownCluster
 from tests.compile.builders import SALT, broken, provider, quota, resources, route
 
 OPENAI = provider("team-a/openai", secret="openai")
@@ -238,3 +238,98 @@ def test_a_route_whose_fallbacks_are_served_stays_the_same_when_others_come(befo
     new = compile_resources(replace(before, routes=(chat, EMBED, claude)), old)
 
     assert changed_resources(old, new) == ["team-a/claude"]
+
+
+DEPARTMENT = quota("team-a/department")
+TEAM = quota("team-a/team", anonymous=True, spec={"parent": {"name": "department"}})
+
+
+def test_a_parents_new_limits_leave_its_children_alone() -> None:
+    old = compile_resources(resources(DEPARTMENT, TEAM))
+    edited = quota("team-a/department", spec={"requestsPerHour": 5}, generation=2)
+    new = compile_resources(resources(edited, TEAM), old)
+
+    assert changed_resources(old, new) == ["team-a/department"]
+    assert changed_verdicts(old, new) == ["TenantQuota/team-a/department"]
+
+
+def test_a_parent_that_comes_back_brings_its_children_back() -> None:
+    old = compile_resources(resources(DEPARTMENT, TEAM, OTHER_QUOTA))
+    away = compile_resources(resources(TEAM, OTHER_QUOTA), old)
+    back = compile_resources(resources(DEPARTMENT, TEAM, OTHER_QUOTA), away)
+
+    assert [tenant.id for tenant in away.table.tenants] == ["team-b/all"]
+    assert away.verdicts["TenantQuota/team-a/team"].serving == "Nothing"
+    assert back == old
+    assert back.table.tenants[1] is old.table.tenants[1]
+
+
+def test_a_version_that_was_never_served_is_not_the_last_good_one() -> None:
+    nowhere = quota("team-a/team", anonymous=True, spec={"parent": {"name": "nobody"}}, generation=2)
+    old = compile_resources(resources(DEPARTMENT, nowhere))
+    new = compile_resources(resources(DEPARTMENT, broken(nowhere, generation=3)), old)
+
+    assert [tenant.id for tenant in new.table.tenants] == ["team-a/department"]
+
+
+def test_what_was_served_last_outlives_several_edits_that_name_no_parent() -> None:
+    compiled = compile_resources(resources(DEPARTMENT, quota("team-a/team", anonymous=True)))
+    served = compiled.table.tenants[1]
+    for generation in (2, 3):
+        spec = {"parent": {"name": "nobody"}, "priority": generation}
+        edited = quota("team-a/team", anonymous=True, spec=spec, generation=generation)
+        compiled = compile_resources(resources(DEPARTMENT, edited), compiled)
+    compiled = compile_resources(resources(DEPARTMENT, broken(TEAM, generation=4)), compiled)
+
+    assert compiled.table.tenants[1] is served
+    assert compiled.verdicts["TenantQuota/team-a/team"].serving == "LastGood"
+
+
+def test_a_child_created_anew_has_no_last_good_version() -> None:
+    old = compile_resources(resources(DEPARTMENT, TEAM))
+    other = quota("team-a/team", anonymous=True, spec={"parent": {"name": "nobody"}}, uid="another")
+
+    assert [t.id for t in compile_resources(resources(DEPARTMENT, other), old).table.tenants] == [
+        "team-a/department"
+    ]
+    assert [t.id for t in compile_resources(resources(DEPARTMENT, other), None, old.table).table.tenants] == [
+        "team-a/department"
+    ]
+
+
+CLUSTER = Cluster("https://kubernetes.default.svc", '{"keys":[]}')
+ROBOT = quota(
+    "team-a/robot",
+    spec={"subjects": [{"name": "r", "type": "ServiceAccount", "serviceAccount": {"name": "robot"}}]},
+)
+
+
+def test_new_keys_of_the_cluster_change_the_installation_alone() -> None:
+    old = compile_resources(resources(ROBOT, OTHER_QUOTA, cluster=CLUSTER))
+    keys = Cluster(CLUSTER.issuer, '{"keys":[{}]}')
+    new = compile_resources(resources(ROBOT, OTHER_QUOTA, cluster=keys), old)
+
+    assert changed_resources(old, new) == ["installation"]
+    assert changed_verdicts(old, new) == []
+    assert new.table.installation.cluster_keys == keys.keys
+
+
+def test_another_issuer_changes_the_quotas_with_service_accounts() -> None:
+    old = compile_resources(resources(ROBOT, OTHER_QUOTA, cluster=CLUSTER))
+    other = Cluster("https://oidc.example.com", CLUSTER.keys)
+    new = compile_resources(resources(ROBOT, OTHER_QUOTA, cluster=other), old)
+
+    assert changed_resources(old, new) == ["installation", "team-a/robot"]
+    assert new.table.tenants[0].jwts[0].issuer == other.issuer
+
+
+def test_a_cluster_that_says_nothing_now_has_said_it_before() -> None:
+    silent = UnknownCluster("GET /openid/v1/jwks: 503: away")
+    old = compile_resources(resources(ROBOT, cluster=CLUSTER))
+    new = compile_resources(resources(ROBOT, cluster=silent), old)
+    own = compile_resources(resources(ROBOT, cluster=silent))
+
+    assert new == old
+    assert own.table.tenants[0].jwts == ()
+    assert compile_resources(resources(ROBOT, cluster=silent), None, old.table) == old
+    assert compile_resources(resources(ROBOT, cluster=silent), own, old.table) == old

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_runtime.contract.codec import build_snapshot, parse_bucket
-from gateway_runtime.contract.table import Limit, Tenant
+from gateway_runtime.contract.table import Limit, Override, Tenant
 from headgate_operator.compile import compile_resources
 from tests.compile.builders import broken, quota, resources
 
@@ -56,6 +56,57 @@ def test_a_limit_of_concurrency_has_no_window() -> None:
     assert limit_of(resource="Concurrency", amount=8) == Limit(
         name="l", amount=8, window_s=0.0, resource="Concurrency"
     )
+
+
+@pytest.mark.parametrize(("window", "seconds"), [("1m", 60.0), ("1h", 3600.0), ("1d", 86400.0)])
+def test_a_rolling_window_has_a_length_and_no_calendar(window: str, seconds: float) -> None:
+    made = limit_of(amount=5, window=window)
+
+    assert (made.window_s, made.calendar, made.zone) == (seconds, None, "UTC")
+
+
+@pytest.mark.parametrize("window", ["day", "week", "month"])
+def test_a_period_of_the_calendar_has_no_length_and_begins_at_its_own_midnight(window: str) -> None:
+    made = limit_of(amount=5, window=window, timeZone="Asia/Kathmandu")
+
+    assert (made.window_s, made.calendar, made.zone) == (0.0, window, "Asia/Kathmandu")
+    assert limit_of(amount=5, window=window).zone == "UTC"
+
+
+@pytest.mark.parametrize("scope", ["Tenant", "PerUser", "PerKey", "PerModel"])
+def test_a_limit_says_for_whom_it_is(scope: str) -> None:
+    assert limit_of(amount=5, window="1m", scope=scope).scope == scope
+
+
+def override(limit: str, amount: object, until: str) -> dict[str, object]:
+    return {"limit": limit, "amount": amount, "until": until, "reason": "a test"}
+
+
+def test_overrides_stand_with_their_limit_by_their_end() -> None:
+    tenant = compiled(
+        limits=[OTHER, {"name": "money", "resource": "USD", "amount": "1", "window": "month"}],
+        requestsPerMinute=10,
+        overrides=[
+            override("money", "2.5", "2026-12-31T00:00:00Z"),
+            override("money", "3", "2026-12-31T00:30:00+01:00"),
+            override("requests-per-minute", 99, "2026-12-31T00:00:00Z"),
+        ],
+    )
+
+    assert [limit.overrides for limit in tenant.limits] == [
+        (Override(amount=99, until_unix_s=1798675200.0),),
+        (),
+        (
+            Override(amount=3_000_000_000_000, until_unix_s=1798673400.0),
+            Override(amount=2_500_000_000_000, until_unix_s=1798675200.0),
+        ),
+    ]
+
+
+def test_an_override_that_has_ended_is_no_mistake_and_left_to_the_gateways() -> None:
+    tenant = compiled(limits=[OTHER], overrides=[override("other", 99, "2001-01-01T00:00:00Z")])
+
+    assert tenant.limits[0].overrides == (Override(amount=99, until_unix_s=978307200.0),)
 
 
 def test_a_shadow_is_told_from_a_limit_in_force() -> None:

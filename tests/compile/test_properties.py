@@ -1,6 +1,7 @@
 """What holds for every installation, whatever users write."""
 
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 from hypothesis import given, settings
@@ -12,9 +13,10 @@ from gateway_runtime.contract.table import RoutingTable, resource_key
 from headgate_operator.api.manifest import BrokenManifest
 from headgate_operator.compile import Compiled, compile_resources
 from headgate_operator.compile.resources import Resources
+from headgate_operator.compile.subjects import ANONYMOUS, claims_of
 from headgate_operator.rollup import Published, roll_up
 from tests.compile.builders import broken
-from tests.compile.strategies import installations, wild_installations
+from tests.compile.strategies import family_histories, installations, wild_installations
 
 EXAMPLES = settings(max_examples=60, deadline=None)
 
@@ -53,6 +55,16 @@ def test_an_incremental_compile_comes_to_the_same_as_a_cold_one(steps: list[Reso
 
     assert compiled == cold
     assert build_snapshot(compiled.table).digest == build_snapshot(cold.table).digest
+
+
+@EXAMPLES
+@given(steps=family_histories())
+def test_a_quota_follows_its_parent_as_if_everything_were_compiled_anew(steps: list[Resources]) -> None:
+    compiled: Compiled | None = None
+    for step in steps:
+        compiled = compile_resources(step, compiled)
+
+    assert compiled == compile_resources(steps[-1])
 
 
 @EXAMPLES
@@ -111,17 +123,24 @@ def test_a_table_keeps_its_promises(installation: Resources, before: Resources) 
     table = compile_resources(installation, compile_resources(before)).table
     provider_ids = {provider.id for provider in table.providers}
     claimed_models = [(route.namespace, model) for route in table.routes for model in route.models]
-    keys = [key for tenant in table.tenants for key in tenant.keys]
+    claims = [claim for tenant in table.tenants for claim in claims_of(tenant)]
+    parents = {tenant.id: tenant.parent for tenant in table.tenants}
 
     assert all(target.provider in provider_ids for route in table.routes for target in route.targets)
     assert all(route.models for route in table.routes)
     assert len(claimed_models) == len(set(claimed_models))
-    assert len(keys) == len(set(keys))
-    assert sum(tenant.anonymous for tenant in table.tenants) <= 1
+    assert all(set(claims_of(a)).isdisjoint(claims_of(b)) for a, b in combinations(table.tenants, 2))
+    assert claims.count(ANONYMOUS) <= 1
+    assert all(parent is None or parents[parent] is None for parent in parents.values())
+    assert all({term.key for term in tenant.key_terms} <= set(tenant.keys) for tenant in table.tenants)
+    assert all(jwt.audiences for tenant in table.tenants for jwt in tenant.jwts)
     assert all(
         len({limit.name for limit in tenant.limits}) == len(tenant.limits)
         and all(0 < limit.amount <= 10**18 for limit in tenant.limits)
-        and all((limit.window_s == 0) == (limit.resource == "Concurrency") for limit in tenant.limits)
+        and all(
+            [limit.window_s > 0, limit.calendar is not None, limit.resource == "Concurrency"].count(True) == 1
+            for limit in tenant.limits
+        )
         for tenant in table.tenants
     )
     assert travel(table) == table

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 import openai
 import pytest
 
+from tests.e2e.processes import wait_until
 from tests.e2e.system import REPOSITORY, Gateway, Operator, Provider, System
 
 pytestmark = [pytest.mark.kube, pytest.mark.e2e]
 
 KEY = "sk-story-7f3a"
 OPENAI_KEY = "sk-openai-upstream-1"
+HOURLY = "requests-per-hour"
 SAMPLES = REPOSITORY / "manifests" / "samples"
 OBJECTS = (
     ("llmprovider", "openai"),
@@ -117,7 +119,37 @@ def test_kubectl_get_headgate_shows_what_is_true(system: System, gateways: tuple
     ]
     assert shown["llmprovider.headgate.dev/vllm"][1:6] == ["True", "Ready", "Healthy", "Closed", "2/2"]
     assert shown["modelroute.headgate.dev/assistant"][:5] == ['["assistant"]', "True", "Ready", "2/2", "2/2"]
-    assert shown["tenantquota.headgate.dev/team"][:4] == ["True", "Ready", "1/1", "2/2"]
+    quota = shown["tenantquota.headgate.dev/team"]
+    assert (*quota[:3], quota[6]) == ("True", "Ready", "1/1", "2/2")
+    assert quota[3].endswith("/5.00")
+    assert quota[5].endswith("%")
+
+
+def test_what_callers_used_at_each_gateway_comes_back_added_up(
+    system: System, gateways: tuple[Gateway, Gateway]
+) -> None:
+    def find_told() -> int | None:
+        limits = system.get("tenantquota", "team", "default")["status"]["limits"]
+        return next(limit.get("used") for limit in limits if limit["name"] == HOURLY)
+
+    def find_used(gateway: Gateway) -> int:
+        (tenant,) = gateway.table()["tenants"]
+        used: int = next(limit["used_here"] for limit in tenant["limits"] if limit["name"] == HOURLY)
+        return used
+
+    for gateway in gateways:
+        with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY) as client:
+            for _ in range(2):
+                client.chat.completions.create(
+                    model="assistant", messages=[{"role": "user", "content": "Say hello"}]
+                )
+    used = [find_used(gateway) for gateway in gateways]
+    wait_until(
+        lambda: find_told() == sum(used), f"{sum(used)} requests are told of", 30, lambda: str(find_told())
+    )
+
+    assert min(used) >= 2
+    assert system.condition("tenantquota", "team", "default", "WithinLimits")["reason"] == "WithinLimits"
 
 
 def test_every_condition_says_which_generation_it_is_about(

@@ -3,17 +3,28 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gateway_runtime.contract.health import Circuit, EndpointReport, Health
-from gateway_runtime.contract.ids import EndpointId, GatewayId, ProviderId
+from gateway_runtime.contract.health import (
+    Circuit,
+    EndpointReport,
+    Health,
+    KeyUse,
+    LimitReport,
+    TenantReport,
+)
+from gateway_runtime.contract.ids import EndpointId, GatewayId, ProviderId, TenantId
 from gateway_runtime.contract.stream import Fault, Nack, Version
+from gateway_runtime.contract.table import Limit, LimitResource
+from gateway_runtime.contract.usd import PICOS
 from headgate_operator.api.manifest import Meta
 from headgate_operator.compile.findings import Finding
 from headgate_operator.compile.verdict import EndpointName, Serving, Verdict
-from headgate_operator.rollup import GatewayView, ProviderHealth, Published, roll_up
+from headgate_operator.rollup import GatewayView, HeardTenant, ProviderHealth, Published, roll_up
 
 NOW_S = 1_000.0
 NOW = "2026-03-01T12:00:00Z"
+NOW_UNIX_S = 1772366400.0
 EARLIER = "2026-03-01T11:00:00Z"
+TENANT = TenantId("team-a/all")
 OLD, NEW = Version(3, 7), Version(3, 8)
 
 
@@ -61,17 +72,49 @@ def route_verdict(
 
 
 def quota_verdict(
-    resolved: int = 2, total: int = 2, *, serving: Serving = "Current", findings: Sequence[Finding] = ()
+    resolved: int = 2,
+    total: int = 2,
+    *limits: Limit,
+    serving: Serving = "Current",
+    findings: Sequence[Finding] = (),
+    generation: int = 3,
 ) -> Verdict:
     """TenantQuota team-a/all."""
     return Verdict(
-        meta=Meta(EARLIER, "team-a", "all", "TenantQuota", "uid", 3),
+        meta=Meta(EARLIER, "team-a", "all", "TenantQuota", "uid", generation),
         findings=tuple(findings),
         serving=serving,
         serving_generation=None if serving == "Nothing" else 3,
         refs_total=total,
         refs_resolved=resolved,
+        limits=limits,
     )
+
+
+def limit(name: str, amount: int = 100, resource: LimitResource = "Requests", **more: Any) -> Limit:
+    """In a minute. `amount`: of USD in whole dollars."""
+    unit = PICOS if resource == "USD" else 1
+    return Limit(name=name, amount=amount * unit, window_s=60.0, resource=resource, **more)
+
+
+def limit_report(
+    name: str,
+    used: int,
+    held: int = 0,
+    amount: int = 100,
+    resets_unix_s: float | None = None,
+    *,
+    shared: bool = False,
+) -> LimitReport:
+    return LimitReport(
+        name=name, amount=amount, used=used, held=held, resets_unix_s=resets_unix_s, shared=shared
+    )
+
+
+def told(*limits: LimitReport, keys: dict[str, float] | None = None, changed_s: float = NOW_S) -> HeardTenant:
+    """Of tenant team-a/all. `keys`: when each was used, as Unix time."""
+    uses = tuple(KeyUse(key_id=key, last_unix_s=at) for key, at in sorted((keys or {}).items()))
+    return HeardTenant(TenantReport(tenant=TENANT, limits=limits, keys=uses), changed_s)
 
 
 def report(
@@ -101,6 +144,7 @@ def gateway(
     refused: Nack | None = None,
     connected: bool = True,
     age_s: float | None = 1.0,
+    tenant: HeardTenant | None = None,
 ) -> GatewayView:
     """`age_s`: of its last report; None when it has sent none."""
     return GatewayView(
@@ -110,6 +154,7 @@ def gateway(
         refused=refused,
         reports={r.endpoint: r for r in reports},
         reported_at_s=None if age_s is None else NOW_S - age_s,
+        tenants={} if tenant is None else {TENANT: tenant},
     )
 
 

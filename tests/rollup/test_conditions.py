@@ -21,12 +21,15 @@ from tests.rollup.situation import (
     OLD,
     condition,
     gateway,
+    limit,
+    limit_report,
     nack,
     provider_verdict,
     quota_verdict,
     report,
     roll,
     route_verdict,
+    told,
 )
 
 OPENAI = "Provider/team-a/openai"
@@ -530,7 +533,163 @@ HEALTHY = [
     ),
 ]
 
+RPM, TPM, SHADOW = limit("rpm"), limit("tpm", 1_000, "TotalTokens"), limit("trial", shadow=True)
+SPENT_FOR_USERS = limit("user-rpm", scope="PerUser")
+
+
+def using(*used: int, connected: bool = True) -> tuple[GatewayView, ...]:
+    """Gateways of which each has used so much of `rpm`."""
+    return tuple(
+        gateway(f"gw-{i}", tenant=told(limit_report("rpm", n)), connected=connected)
+        for i, n in enumerate(used)
+    )
+
+
+WITHIN_LIMITS = [
+    Case(
+        "less than 80 % is used of everything",
+        quota_verdict(2, 2, RPM),
+        using(40, 39),
+        "WithinLimits",
+        ("True", Reason.WITHIN_LIMITS, "less than 80% of every limit is taken"),
+    ),
+    Case(
+        "gateways together come near",
+        quota_verdict(2, 2, RPM, TPM),
+        (
+            gateway("gw-0", tenant=told(limit_report("rpm", 40), limit_report("tpm", 900, 60, 1_000))),
+            gateway("gw-1", tenant=told(limit_report("rpm", 30, 10), limit_report("tpm", 30, 5, 1_000))),
+        ),
+        "WithinLimits",
+        ("True", Reason.NEAR_LIMIT, "80% or more is taken: rpm 80%, tpm 99%"),
+    ),
+    Case(
+        "nothing is left of one",
+        quota_verdict(2, 2, RPM, TPM),
+        (gateway("gw-0", tenant=told(limit_report("rpm", 99, 1), limit_report("tpm", 0, 0, 1_000))),),
+        "WithinLimits",
+        (
+            "False",
+            Reason.EXHAUSTED,
+            "used up: rpm; what does not fit waits or is refused until some is free again, or the amount is "
+            "raised",
+        ),
+    ),
+    Case(
+        "nothing is left of one user's",
+        quota_verdict(2, 2, SPENT_FOR_USERS),
+        (gateway("gw-0", tenant=told(limit_report("user-rpm", 120))),),
+        "WithinLimits",
+        (
+            "False",
+            Reason.EXHAUSTED,
+            "used up: user-rpm of one user; what does not fit waits or is refused until some is free again, "
+            "or the amount is raised",
+        ),
+    ),
+    Case(
+        "one of three gateways has told nothing",
+        quota_verdict(2, 2, RPM),
+        (*using(40, 20), gateway("gw-2", report("a"))),
+        "WithinLimits",
+        ("True", Reason.WITHIN_LIMITS, "less than 80% of every limit is taken; 2 of 3 gateways have told"),
+    ),
+    Case(
+        "one of two gateways is silent, and what the other has used is too much already",
+        quota_verdict(2, 2, RPM),
+        (*using(85), gateway("gw-1", age_s=46.0, tenant=told(limit_report("rpm", 15)))),
+        "WithinLimits",
+        ("True", Reason.NEAR_LIMIT, "80% or more is taken: rpm 85%; 1 of 2 gateways has told"),
+    ),
+    Case(
+        "a gateway that has left counts while its report is fresh",
+        quota_verdict(2, 2, RPM),
+        (*using(50), gateway("gw-1", connected=False, tenant=told(limit_report("rpm", 50)))),
+        "WithinLimits",
+        (
+            "False",
+            Reason.EXHAUSTED,
+            "used up: rpm; what does not fit waits or is refused until some is free again, or the amount is "
+            "raised",
+        ),
+    ),
+    Case(
+        "a gateway that has left and is stale is missed by nobody",
+        quota_verdict(2, 2, RPM),
+        (
+            *using(50),
+            gateway("gw-1", connected=False, age_s=46.0, tenant=told(limit_report("rpm", 50))),
+        ),
+        "WithinLimits",
+        ("True", Reason.WITHIN_LIMITS, "less than 80% of every limit is taken"),
+    ),
+    Case(
+        "a store has told for everybody, so that nobody is missing",
+        quota_verdict(2, 2, RPM),
+        (
+            gateway("gw-0", tenant=told(limit_report("rpm", 90, shared=True), changed_s=NOW_S - 5)),
+            gateway("gw-1", tenant=told(limit_report("rpm", 95, shared=True), changed_s=NOW_S - 1)),
+            gateway("gw-2"),
+        ),
+        "WithinLimits",
+        ("True", Reason.NEAR_LIMIT, "80% or more is taken: rpm 95%"),
+    ),
+    Case(
+        "no gateway has told",
+        quota_verdict(2, 2, RPM),
+        (gateway("gw-0", age_s=50.0, tenant=told(limit_report("rpm", 15))), gateway("gw-1", age_s=None)),
+        "WithinLimits",
+        ("Unknown", Reason.NO_REPORTS, "no gateway has told within 45 s what is used"),
+    ),
+    Case(
+        "a limit is so new that no gateway has told of it",
+        quota_verdict(2, 2, RPM, TPM),
+        using(10),
+        "WithinLimits",
+        ("Unknown", Reason.NO_REPORTS, "no gateway has told yet what is used of tpm"),
+    ),
+    Case(
+        "a limit in Shadow says nothing",
+        quota_verdict(2, 2, RPM, SHADOW),
+        (gateway("gw-0", tenant=told(limit_report("rpm", 10), limit_report("trial", 500))),),
+        "WithinLimits",
+        ("True", Reason.WITHIN_LIMITS, "less than 80% of every limit is taken"),
+    ),
+    Case(
+        "all limits are in Shadow",
+        quota_verdict(2, 2, SHADOW),
+        TWO,
+        "WithinLimits",
+        ("True", Reason.WITHIN_LIMITS, "no limit refuses anything: all have mode Shadow"),
+    ),
+    Case(
+        "there is no limit",
+        quota_verdict(),
+        (),
+        "WithinLimits",
+        ("True", Reason.WITHIN_LIMITS, "there is no limit"),
+    ),
+    Case(
+        "nothing of the quota is in the table",
+        quota_verdict(serving="Nothing"),
+        TWO,
+        "WithinLimits",
+        (
+            "Unknown",
+            Reason.NOT_PUBLISHED,
+            "nothing of this object is in the routing table, so nothing is counted",
+        ),
+    ),
+]
+
 READY = [
+    Case(
+        "a quota that is used up is as ready as ever",
+        quota_verdict(2, 2, RPM),
+        using(60, 60),
+        "Ready",
+        ("True", Reason.READY, "2 of 2 gateways run generation 3"),
+    ),
     Case(
         "a provider for which everything holds",
         provider_verdict("a"),
@@ -580,7 +739,7 @@ READY = [
         ),
     ),
 ]
-CASES = [*ACCEPTED, *RESOLVED_REFS, *PROGRAMMED, *HEALTHY, *READY]
+CASES = [*ACCEPTED, *RESOLVED_REFS, *PROGRAMMED, *HEALTHY, *WITHIN_LIMITS, *READY]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}: {case.name}")
@@ -610,7 +769,7 @@ def test_conditions_come_in_a_fixed_order_and_a_quota_has_no_health() -> None:
 
     assert types == [
         ["Accepted", "ResolvedRefs", "Programmed", "Healthy", "Ready"],
-        ["Accepted", "ResolvedRefs", "Programmed", "Ready"],
+        ["Accepted", "ResolvedRefs", "Programmed", "WithinLimits", "Ready"],
     ]
 
 

@@ -17,7 +17,7 @@ PRICED = Model(
 
 
 def with_ledger(path: Path) -> GatewaySettings:
-    return replace(settings(), ledger=path)
+    return replace(settings(), ledger=str(path))
 
 
 def read_rows(path: Path) -> list[UsageRow]:

@@ -1086,7 +1086,7 @@ async def test_a_bug_before_a_request_is_begun_is_answered_too(
 
     async with warm(table(provider(fake.url)), ways) as (rig, caller):
         with monkeypatch.context() as patch:
-            patch.setattr("gateway_runtime.server.express.take_all", fail)
+            patch.setattr("gateway_runtime.server.express.charge", fail)
             caller.writer.write(b"".join(build()))
             answer = await asyncio.wait_for(caller.reader.read(12), 5)
         left = count_under_way(rig)

@@ -87,6 +87,10 @@ async def test_a_row_tells_all_that_is_known_of_its_request(path: Path, fake: Fa
         first_token_ms=0,
         attempts=1,
         fallback=None,
+        end="answered",
+        tags=None,
+        input_usd_picos=150_000,
+        output_usd_picos=600_000,
     )
 
 
@@ -119,6 +123,7 @@ async def test_of_a_stream_the_row_has_what_its_end_told_and_the_head_tells_no_c
     assert "x-headgate-cost-usd" not in answer.headers
     assert (row.stream, row.status, row.input_tokens, row.output_tokens) == (True, 200, 1, 3)
     assert (row.cost_usd_picos, row.priced, row.estimated) == (COST, True, False)
+    assert (row.end, row.input_usd_picos, row.output_usd_picos) == ("answered", 150_000, 600_000)
 
 
 async def test_without_a_price_the_row_says_so_and_the_header_is_absent(
@@ -193,7 +198,7 @@ async def test_a_failure_has_a_row_with_its_error_and_no_tokens(path: Path, fake
         answer = await rig.ask()
     (row,) = read_rows(path)
 
-    assert (row.status, row.attempts) == (answer.status, 3)
+    assert (row.status, row.attempts, row.end) == (answer.status, 3, "failed")
     assert row.error == answer.error["headgate"]
     assert (row.input_tokens, row.output_tokens, row.cost_usd_picos, row.priced) == (None, None, None, True)
     assert "x-headgate-cost-usd" not in answer.headers
@@ -207,7 +212,7 @@ async def test_a_refusal_of_the_provider_has_a_row_without_an_error_of_ours(
         await rig.ask()
     (row,) = read_rows(path)
 
-    assert (row.status, row.error, row.input_tokens) == (400, None, None)
+    assert (row.status, row.error, row.input_tokens, row.end) == (400, None, None, "refused")
 
 
 async def test_each_attempt_that_told_what_it_used_is_billed_at_its_own_price(path: Path) -> None:
@@ -263,7 +268,8 @@ async def test_of_a_stream_that_is_left_the_row_has_what_was_seen(path: Path) ->
         await wait_until(lambda: count_rows(path) == 1)
     (row,) = read_rows(path)
 
-    assert (row.stream, row.status, row.error, row.estimated) == (True, 200, None, False)
+    assert (row.stream, row.status, row.error, row.end) == (True, 200, None, "left")
+    assert not row.estimated
     assert (row.input_tokens, row.output_tokens) == (7, 2)
     assert row.cost_usd_picos == 7 * 150_000 + 2 * 600_000
 
@@ -277,7 +283,8 @@ async def test_of_a_stream_that_breaks_off_the_row_has_the_error_behind_its_200(
         await ask_and_ignore_the_end(rig)
     (row,) = read_rows(path)
 
-    assert (row.status, row.error, row.input_tokens) == (200, "HG1016", None)
+    assert (row.status, row.error, row.end) == (200, "HG1016", "broke-off")
+    assert (row.input_tokens, row.output_tokens, row.estimated) == (12, 1, True)
 
 
 async def ask_and_ignore_the_end(rig: Rig) -> None:
@@ -314,6 +321,7 @@ async def test_a_caller_who_leaves_before_the_answer_has_a_row_of_499(
 
     assert ways == (ORDINARY if in_pieces else EXPRESS)
     assert (row.status, row.error, row.input_tokens, row.attempts) == (499, None, None, 1)
+    assert row.end == "left"
     assert row.first_token_ms is None
 
 

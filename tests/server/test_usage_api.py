@@ -122,3 +122,39 @@ async def test_a_gateway_without_a_ledger_says_which_has_one(fake: FakeProvider)
         "/v1/usage is there then."
     )
     assert stranger.status == 401
+
+
+async def test_on_the_admin_port_are_all_tenants_or_the_one_that_is_named(rig: Rig) -> None:
+    everybody = (await rig.look("/usage?by=tenant")).json
+    one = (await rig.look("/usage?by=user&tenant=chat/team")).json
+
+    assert [(one["tenant"], one["requests"]) for one in everybody["data"]] == [
+        ("chat/team", 2),
+        ("chat/z-other", 1),
+    ]
+    assert [(one["user"], one["requests"]) for one in one["data"]] == [(None, 1), ("alice", 1)]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("?by=colour", 'Sums cannot be made by "colour".'),
+        (
+            "?colour=red",
+            "/usage takes no query parameter `colour` here. Those that pass: by, since, until, tenant.",
+        ),
+    ],
+)
+async def test_the_admin_port_says_what_is_wrong_with_a_question(rig: Rig, query: str, message: str) -> None:
+    answer = await rig.look(f"/usage{query}")
+
+    assert answer.status == 400
+    assert answer.json["error"].startswith(message)
+
+
+async def test_the_admin_port_of_a_gateway_without_a_ledger_says_so(fake: FakeProvider) -> None:
+    async with serving(table(provider(fake.url))) as rig:
+        answer = await rig.look("/usage")
+
+    assert answer.status == 404
+    assert answer.json["error"].startswith("This gateway keeps no ledger.")

@@ -5,17 +5,18 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway_runtime.contract.health import EndpointReport, Health
-from gateway_runtime.contract.ids import EndpointId, GatewayId
+from gateway_runtime.contract.health import EndpointReport, Health, LimitReport, TenantReport
+from gateway_runtime.contract.ids import EndpointId, GatewayId, TenantId
 from gateway_runtime.contract.secret import Secret
 from gateway_runtime.contract.stream import Version
 from headgate_operator.compile import compile_resources
 from headgate_operator.kube import Kube
 from headgate_operator.metrics import Metrics
-from headgate_operator.rollup.views import GatewayView, Published
+from headgate_operator.rollup.views import GatewayView, HeardTenant, Published
 from headgate_operator.settings import StatusTimes, WatchTimes
 from headgate_operator.status import Announcer, Board, Writer
 from headgate_operator.store import Store
@@ -23,7 +24,7 @@ from headgate_operator.sweep import Sweeper
 from tests.kube.apiproxy import ApiProxy
 from tests.kube.apirequest import ApiRequest
 from tests.kube.apirules import Refusal
-from tests.shell.operators import Objects, eventually, provider, route
+from tests.shell.operators import Objects, eventually, provider, quota, route
 
 pytestmark = pytest.mark.kube
 
@@ -53,6 +54,15 @@ class ScriptedFleet:
         view = self.gateways[name]
         reports = {**view.reports, report.endpoint: report}
         self.gateways[name] = replace(view, reports=reports, reported_at_s=now_s)
+
+    def use(self, name: str, tenant: str, used: int) -> TenantId:
+        """Of the limit `rpm`."""
+        limit = LimitReport(name="rpm", amount=100, used=used, held=0, resets_unix_s=None)
+        report = TenantReport(tenant=TenantId(tenant), limits=(limit,))
+        now_s = asyncio.get_running_loop().time()
+        tenants = {report.tenant: HeardTenant(report, now_s)}
+        self.gateways[name] = replace(self.gateways[name], tenants=tenants, reported_at_s=now_s)
+        return report.tenant
 
     def views(self) -> tuple[GatewayView, ...]:
         return tuple(self.gateways.values())
@@ -298,6 +308,58 @@ async def test_an_object_that_is_gone_costs_one_request(
 
     assert bench.count("headgate_status_writes_total", result="gone") == 1
     assert apiproxy.count(_writes_status) == 2
+
+
+def limited(raw: dict[str, Any]) -> dict[str, Any]:
+    return {**raw, "spec": {**raw["spec"], "limits": [{"name": "rpm", "amount": 100, "window": "1m"}]}}
+
+
+def anonymous(name: str) -> dict[str, Any]:
+    raw = quota(name, "none")
+    return {**raw, "spec": {"subjects": [{"name": "any", "type": "Anonymous"}]}}
+
+
+async def test_what_gateways_tell_of_a_tenant_moves_its_quota_alone(
+    bench: Bench, objects: Objects, apiproxy: ApiProxy
+) -> None:
+    await objects.apply(limited(anonymous("busy")), limited(quota("idle", "missing")))
+    bench.fleet.connect("gw-1")
+    bench.start()
+    await bench.publish()
+    await bench.idle()
+    written = apiproxy.count(_writes_status)
+    bench.board.note_use([bench.fleet.use("gw-1", f"{objects.namespace}/busy", 100)])
+    busy = await eventually(
+        lambda: objects.conditions("TenantQuota", "busy"),
+        lambda c: c["WithinLimits"] == ("False", "Exhausted"),
+    )
+    await bench.idle()
+
+    shown = (await objects.get("TenantQuota", "busy"))["status"]
+    assert busy["Ready"] == ("True", "Ready")
+    assert (shown["tightest"], shown["limits"][0]["remaining"]) == ("rpm 100%", 0)
+    assert apiproxy.count(_writes_status) == written + 1
+    assert "Exhausted" not in {event["reason"] for event in await objects.events()}
+
+
+async def test_values_of_use_wait_for_their_turn_and_are_written_once(
+    bench: Bench, objects: Objects, apiproxy: ApiProxy
+) -> None:
+    """A hundred reports in the ten seconds after a write are one write."""
+    await objects.apply(limited(anonymous("busy")))
+    tenant = f"{objects.namespace}/busy"
+    bench.fleet.connect("gw-1")
+    bench.fleet.use("gw-1", tenant, 0)
+    bench.start()
+    await bench.publish()
+    await bench.idle()
+    written = apiproxy.count(_writes_status)
+    for used in range(50):
+        bench.board.note_use([bench.fleet.use("gw-1", tenant, used)])
+        await asyncio.sleep(0)
+    await bench.idle()
+
+    assert apiproxy.count(_writes_status) == written
 
 
 def _writes_status(request: ApiRequest) -> bool:

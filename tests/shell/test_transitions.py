@@ -61,6 +61,8 @@ def test_becoming_ready_is_told() -> None:
         ("Healthy=Unknown/NoReports", "Healthy=True/Healthy"),
         ("Ready=True/Ready", "Ready=False/Unhealthy"),
         ("Healthy=False/Unhealthy", "Healthy=False/Unhealthy"),
+        ("WithinLimits=True/NearLimit", "WithinLimits=False/Exhausted"),
+        ("WithinLimits=False/Exhausted", "WithinLimits=True/NearLimit"),
     ],
 )
 def test_what_every_edit_and_every_restart_passes_through_is_not_told(before: str, after: str) -> None:

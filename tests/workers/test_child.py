@@ -8,8 +8,8 @@ from socket import socketpair
 from typing import NamedTuple
 
 from gateway_runtime.contract.codec import build_snapshot
-from gateway_runtime.contract.health import HealthReport
-from gateway_runtime.contract.ids import EndpointId
+from gateway_runtime.contract.health import HealthReport, LimitReport, TenantReport
+from gateway_runtime.contract.ids import EndpointId, TenantId
 from gateway_runtime.contract.stream import Ack, Delta, Fault, Nack, Version
 from gateway_runtime.contract.table import RoutingTable
 from gateway_runtime.server.build import BuiltTable, build_from_table
@@ -151,6 +151,30 @@ async def test_changes_of_circuits_are_told_and_full_reports_forget_what_left() 
     assert isinstance(order, Listen)
     assert changed == ["chat/openai/e0"]
     assert (list(known), child.told) == (["chat/openai/e0"], {})
+
+
+async def test_what_a_worker_tells_of_tenants_stays_until_it_tells_otherwise() -> None:
+    def tell(tenant: str, used: int | None, resets_unix_s: float = 60.0) -> TenantReport:
+        limit = LimitReport(name="rpm", amount=9, used=used or 0, held=0, resets_unix_s=resets_unix_s)
+        return TenantReport(tenant=TenantId(tenant), limits=() if used is None else (limit,))
+
+    moved: list[list[str]] = []
+    async with scripted() as (child, worker, _):
+        child.on_tenants = lambda tenants: moved.append(list(tenants))
+        said = [[tell("a", 1), tell("b", 1)], [tell("a", 1, 61.0)], [tell("a", 2), tell("b", None)]]
+        changed = []
+        for sequence, tenants in enumerate(said, 1):
+            worker.say(HealthReport(sequence=sequence, full=False, endpoints=(), tenants=tuple(tenants)))
+            asking = asyncio.create_task(child.fetch_metrics())
+            question = await worker.receive()
+            assert isinstance(question, Ask)
+            worker.say(Exposition(question.number, ""))
+            await asking
+            changed.append(child.told_tenants[TenantId("a")].changed_s)
+
+    assert moved == [["a", "b"], ["a"], ["a", "b"]]
+    assert changed[0] == changed[1] < changed[2]
+    assert [(t, told.report.limits[0].used) for t, told in child.told_tenants.items()] == [("a", 2)]
 
 
 def test_a_large_table_comes_in_parts_that_make_it_whole() -> None:

@@ -70,7 +70,9 @@ async def test_a_worker_that_dies_while_its_ack_is_awaited_is_not_waited_for(tmp
     assert versions == ["1.1", "1.1"]
 
 
-async def test_edits_come_as_differences_and_a_share_is_split(tmp_path: Path, fake: FakeProvider) -> None:
+async def test_edits_come_as_differences_and_a_share_is_split_and_its_use_is_one_number_to_everybody(
+    tmp_path: Path, fake: FakeProvider
+) -> None:
     limited = tenant(limits=[Limit(name="rpm", amount=11, window_s=3600)])
     first = table(provider(fake.url), tenants=[limited])
     second = table(provider(fake.url), tenants=[limited], routes=[route("gpt", "gpt-2")])
@@ -81,6 +83,9 @@ async def test_edits_come_as_differences_and_a_share_is_split(tmp_path: Path, fa
             await end.hear(Ack)
         statuses = await asyncio.gather(*(rig.ask({**CHAT, "model": "gpt-2"}) for _ in range(60)))
         shown = await rig.look("/debug/table")
+        while (told := (await end.hear(HealthReport)).tenants) == () or told[0].limits[0].used < 5:
+            pass
+        metrics = await rig.look("/metrics")
 
     assert [(worker["version"], worker["share"]) for worker in shown["workers"]] == [
         ("1.2", {"index": 1, "gateways": 4}),
@@ -88,6 +93,12 @@ async def test_edits_come_as_differences_and_a_share_is_split(tmp_path: Path, fa
     ]
     assert statuses.count(200) == 5  # of 11; the other gateway has 6
     assert shown["tenants"][0]["limits"] == [{"name": "rpm", "amount_here": 5, "used_here": 5}]
+    (report,) = told
+    (limit,), (key,) = report.limits, report.keys
+    assert (report.tenant, limit.name, limit.amount, limit.used) == (limited.id, "rpm", 11, 5)
+    assert len(key.key_id) == 12
+    for what, number in (("used", 5.0), ("amount", 11.0)):
+        assert f'headgate_tenant_limit_{what}{{limit="rpm",tenant="{limited.id}"}} {number}\n' in metrics
 
 
 async def test_a_table_that_cannot_be_served_is_refused_before_any_worker_sees_it(tmp_path: Path) -> None:

@@ -7,11 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway_runtime.contract.health import Circuit, EndpointReport, Health
+from gateway_runtime.contract.health import (
+    Circuit,
+    EndpointReport,
+    Health,
+    KeyUse,
+    LimitReport,
+    TenantReport,
+)
 from gateway_runtime.contract.ids import EndpointId
 from gateway_runtime.contract.stream import Share
+from gateway_runtime.contract.table import Limit, Override
 from gateway_runtime.engine.limits import share_of
-from gateway_runtime.workers.join import join_reports, share_for
+from gateway_runtime.workers.join import ToldTenant, join_reports, join_tenant, share_for
+from tests.contract.tables import build_tenant
 
 
 def report(
@@ -145,3 +154,65 @@ def test_what_no_worker_has_spoken_of_is_as_the_parent_knows_it() -> None:
 @given(st.permutations([report("Open", since_s=1.0), report("Closed"), replace(report("Open"), requests=3)]))
 def test_the_order_of_workers_does_not_matter(told: list[EndpointReport]) -> None:
     assert join(*told) == join(*reversed(told))
+
+
+RPM = Limit(name="rpm", amount=100, window_s=60.0)
+TENANT = build_tenant(limits=[RPM])
+
+
+def use(
+    used: int,
+    held: int = 0,
+    resets_unix_s: float | None = None,
+    *,
+    name: str = "rpm",
+    shared: bool = False,
+    changed_s: float = 0.0,
+    keys: tuple[KeyUse, ...] = (),
+) -> ToldTenant:
+    limit = LimitReport(
+        name=name, amount=100, used=used, held=held, resets_unix_s=resets_unix_s, shared=shared
+    )
+    return ToldTenant(TenantReport(tenant=TENANT.id, limits=(limit,), keys=keys), changed_s)
+
+
+def joined_limit(*told: ToldTenant) -> LimitReport:
+    (limit,) = join_tenant(TENANT, told, 0.0).limits
+    return limit
+
+
+def test_what_workers_have_used_adds_up_and_is_free_when_the_last_of_it_is() -> None:
+    joined = joined_limit(use(3, 1, 60.0), use(4, 2, 70.0), use(0))
+
+    assert joined == LimitReport(name="rpm", amount=100, used=7, held=3, resets_unix_s=70.0)
+
+
+def test_what_a_store_told_is_not_added_up_and_the_last_change_counts() -> None:
+    joined = joined_limit(
+        use(30, shared=True, changed_s=1.0), use(40, 1, shared=True, changed_s=2.0), use(5, changed_s=3.0)
+    )
+
+    assert (joined.used, joined.held, joined.shared) == (40, 1, True)
+
+
+def test_a_tenant_of_whom_no_worker_has_told_has_used_nothing_of_what_is_in_force() -> None:
+    override = Override(amount=500, until_unix_s=10.0)
+    raised = build_tenant(limits=[replace(RPM, overrides=(override,))])
+
+    assert [join_tenant(raised, (), unix_s).limits[0].amount for unix_s in (9.0, 10.0)] == [500, 100]
+    assert join_tenant(raised, (), 0.0).limits[0].used == 0
+
+
+def test_a_limit_that_left_the_table_is_passed_over() -> None:
+    assert joined_limit(use(9, name="old"), use(1)).used == 1
+
+
+def test_the_last_use_of_a_key_is_the_last_at_any_worker() -> None:
+    first = use(1, keys=(KeyUse(key_id="a", last_unix_s=5.0), KeyUse(key_id="b", last_unix_s=1.0)))
+    second = use(1, keys=(KeyUse(key_id="a", last_unix_s=4.0), KeyUse(key_id="c", last_unix_s=9.0)))
+
+    assert join_tenant(TENANT, (second, first), 0.0).keys == (
+        KeyUse(key_id="a", last_unix_s=5.0),
+        KeyUse(key_id="b", last_unix_s=1.0),
+        KeyUse(key_id="c", last_unix_s=9.0),
+    )

@@ -14,11 +14,14 @@ type caller struct {
 	conn     *poll.Conn
 	waiting  bool
 	intended time.Time
-	status   int  // 0: the head has not come
-	closing  bool // the other side has said that it will close the connection
+	status   int    // 0: the head has not come
+	closing  bool   // the other side has said that it will close the connection
+	id       []byte // of the request, as the head says it; empty when nobody wants it
 	body     wire.Body
 	stream   stream
 }
+
+const idField = "x-headgate-request-id"
 
 func newCaller(crew *crew) *caller { return &caller{crew: crew} }
 
@@ -79,6 +82,9 @@ func (c *caller) readHead() bool {
 		status := wire.Status(c.conn.In)
 		closing := bytes.EqualFold(wire.Field(c.conn.In[:head], "connection"), []byte("close"))
 		err := c.body.Start(c.conn.In[:head])
+		if c.crew.plan.ids != "" {
+			c.id = append(c.id[:0], wire.Field(c.conn.In[:head], idField)...)
+		}
 		if status == 0 || err != nil {
 			c.abandon("malformed")
 			return false
@@ -127,7 +133,7 @@ func (c *caller) judge() {
 	case want > 0:
 		tally.lost += want - c.stream.chunks
 	}
-	tally.answer(time.Since(c.intended))
+	tally.answer(time.Since(c.intended), c.id)
 	c.end("")
 }
 

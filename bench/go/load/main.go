@@ -43,6 +43,7 @@ type plan struct {
 	grace       time.Duration // for the answers that are outstanding when sending ends
 	chunks      int           // of each stream; 0: the answers are no streams
 	last        []byte        // of each stream: what says that it is whole
+	ids         string        // a file for the request ids of all good answers; empty: none is written
 }
 
 func main() {
@@ -52,7 +53,10 @@ func main() {
 	plan, err := readPlan()
 	if err == nil {
 		var result *tally
-		if result, err = run(plan); err == nil {
+		if result, err = run(plan); err == nil && plan.ids != "" {
+			err = os.WriteFile(plan.ids, result.ids, 0o600)
+		}
+		if err == nil {
 			err = json.NewEncoder(os.Stdout).Encode(result.report())
 		}
 	}
@@ -76,6 +80,7 @@ func readPlan() (plan, error) {
 	flag.DurationVar(&p.ramp, "ramp", time.Second, "with -once: the time in which they start")
 	flag.DurationVar(&p.grace, "grace", 30*time.Second, "how long to wait for outstanding answers")
 	flag.IntVar(&p.chunks, "chunks", 0, "stamped chunks that each stream must have")
+	flag.StringVar(&p.ids, "ids", "", "write the request ids of all good answers to this file, one a line")
 	flag.Parse()
 	if *target == "" || *body == "" || p.connections < 1 {
 		return p, errors.New("-url and -body are needed, and at least one connection")

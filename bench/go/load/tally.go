@@ -12,6 +12,7 @@ type tally struct {
 	latencies    []int64 // ns, of good answers
 	chunkDelays  []int64 // ns
 	lost         int
+	ids          []byte // of good answers, one a line, where somebody wants them
 	errors       map[string]int
 }
 
@@ -38,8 +39,12 @@ func newTally() *tally {
 	return &tally{latencies: make([]int64, 0, 1<<20), errors: map[string]int{}}
 }
 
-func (t *tally) answer(latency time.Duration) {
+// answer counts a good one. id: of its request; empty: it is not kept.
+func (t *tally) answer(latency time.Duration, id []byte) {
 	t.latencies = append(t.latencies, int64(latency))
+	if len(id) > 0 {
+		t.ids = append(append(t.ids, id...), '\n')
+	}
 	t.ended = time.Now()
 }
 

@@ -37,12 +37,22 @@ class Prices(Rates, frozen=True, kw_only=True, omit_defaults=True):
     """By `above_input_tokens`, rising."""
 
 
-def price_usage(prices: Prices, usage: Usage) -> int:
-    """Picodollars for all of it."""
+def find_rates(prices: Prices, usage: Usage) -> Rates:
+    """Of all its tokens."""
     rates: Rates = prices
     for tier in prices.tiers:
         if usage.input_tokens > tier.above_input_tokens:
             rates = tier
+    return rates
+
+
+def price_usage(prices: Prices, usage: Usage) -> int:
+    """Picodollars for all of it."""
+    return price_tokens(find_rates(prices, usage) if prices.tiers else prices, usage)
+
+
+def price_tokens(rates: Rates, usage: Usage) -> int:
+    """The same, at these rates."""
     cost = usage.input_tokens * rates.input_usd_picos + usage.output_tokens * rates.output_usd_picos
     if rates.cached_input_usd_picos is not None:
         cost += usage.cached_tokens * (rates.cached_input_usd_picos - rates.input_usd_picos)

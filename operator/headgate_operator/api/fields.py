@@ -29,6 +29,11 @@ _IPV6: Final = "|".join(
 cannot bound its cost and refuses the CRD.
 """
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_HOST: Final = rf"([-._a-zA-Z0-9]+|\[({_IPV6})\])"
+_LOOPBACK: Final = r"(localhost|127\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|\[::1\])"
+_PATH: Final = r"(/(%[0-9a-fA-F]{2}|[-._~!$&'()*+,;=:@a-zA-Z0-9/])*)?"
+_TRUSTED: Final = rf"(https://{_HOST}|http://{_LOOPBACK})(:({_PORT}))?{_PATH}"
+_OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 
 DURATION: Final = r"^[1-9][0-9]{0,5}(ms|s|m|h)$"
 ITEM_NAME: Final = rf"^{_LABEL}$"
@@ -36,18 +41,33 @@ OBJECT_NAME: Final = rf"^{_LABEL}(\.{_LABEL})*$"
 SECRET_KEY: Final = r"^[-._a-zA-Z0-9]+$"
 MODEL_NAME: Final = r"^[!-)+-~]+$"
 MODEL_PATTERN: Final = r"^[!-)+-~]*[*]?[!-)+-~]*$"
-BASE_URL: Final = (
-    rf"^https?://([-._a-zA-Z0-9]+|\[({_IPV6})\])(:({_PORT}))?"
-    r"(/(%[0-9a-fA-F]{2}|[-._~!$&'()*+,;=:@a-zA-Z0-9/])*)?$"
-)
+BASE_URL: Final = rf"^https?://{_HOST}(:({_PORT}))?{_PATH}$"
+ISSUER: Final = rf"^{_TRUSTED}$"
+JWKS_URL: Final = rf"^{_TRUSTED}([?](%[0-9a-fA-F]{{2}}|[-._~!$&'()*+,;=:@a-zA-Z0-9/?])*)?$"
 HOST_NAME: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$"
 PROBE_PATH: Final = r"^/[!\x22$-~]*$"
 USD: Final = r"^[0-9]{1,6}(\.[0-9]{1,6})?$"
+USD_EXACT: Final = r"^[0-9]{1,19}(\.[0-9]{1,12})?$"
 AZURE_API_VERSION: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$"
 CLOUD_PROJECT: Final = r"^[a-z0-9][-.:a-z0-9]*$"
 CLOUD_REGION: Final = r"^[a-z]+(-[a-z0-9]+)*$"
 ENTRA_CLIENT: Final = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 ENTRA_TENANT: Final = r"^[a-zA-Z0-9][-.a-zA-Z0-9]*$"
+DATE_TIME: Final = (
+    r"^2[0-9]{3}(-[0-3][0-9]){2}T[0-2][0-9](:[0-5][0-9]){2}([.][0-9]{1,9})?(Z|[+-][01][0-9]:[0-5][0-9])$"
+)
+TIME_ZONE: Final = r"^[a-zA-Z][-+_a-zA-Z0-9]*(/[-+_a-zA-Z0-9]+)*$"
+CIDR: Final = (
+    rf"^({_OCTET}(\.{_OCTET}){{3}}/([1-9]|[12][0-9]|3[0-2])|({_IPV6})/([1-9][0-9]?|1[01][0-9]|12[0-8]))$"
+)
+WORD: Final = r"^[!-~]+$"
+ONE_LINE: Final = r"^.*[^ \n].*$"
+HEADER_NAME: Final = r"^[-!#$%&'*+.^_`|~0-9a-zA-Z]+$"
+HEADER_VALUE: Final = r"^[!-~]([ -~]*[!-~])?$"
+
+
+LONGEST_SHOWN: Final = 20
+"""Longer text is not repeated: it may be an API key in the wrong place, and none is as short as this."""
 
 
 class Form(NamedTuple):
@@ -82,6 +102,7 @@ FORMS: Final[Mapping[str, Form]] = {
         'US dollars in digits, at most 6 before the point and 6 after it, such as "0.15"',
         shown=True,
     ),
+    USD_EXACT: Form('US dollars in digits, to the picodollar, such as "0.000150000001"', shown=True),
     AZURE_API_VERSION: Form("a date, perhaps with -preview, such as 2024-10-21", shown=True),
     CLOUD_PROJECT: Form("the id or number of a Google Cloud project, such as my-project-1", shown=False),
     CLOUD_REGION: Form("the name of a region or location, such as us-east-1 or global", shown=True),
@@ -90,6 +111,34 @@ FORMS: Final[Mapping[str, Form]] = {
     ),
     ENTRA_TENANT: Form(
         "the id of a tenant of Entra or one of its domains, such as contoso.onmicrosoft.com", shown=False
+    ),
+    ISSUER: Form(
+        "an https:// URL without user, query and fragment, such as https://login.example.com; http:// only "
+        "for localhost, 127.0.0.1 and [::1]",
+        shown=False,
+    ),
+    JWKS_URL: Form(
+        "an https:// URL without user and fragment, such as https://login.example.com/jwks.json; http:// "
+        "only for localhost, 127.0.0.1 and [::1]",
+        shown=False,
+    ),
+    DATE_TIME: Form(
+        "a date and time of RFC 3339 with its offset, such as 2026-12-31T23:59:59Z or "
+        "2026-12-31T23:59:59+01:00",
+        shown=True,
+    ),
+    TIME_ZONE: Form("a time zone of the IANA database, such as UTC or Europe/Berlin", shown=True),
+    CIDR: Form(
+        "a CIDR block, such as 10.0.0.0/8 or fd00::/8; one address is a block of /32 or /128, and everybody "
+        "(/0) is none",
+        shown=True,
+    ),
+    WORD: Form("a word of visible ASCII characters, without blanks", shown=False),
+    ONE_LINE: Form("one line of text that is not blank", shown=False),
+    HEADER_NAME: Form("the name of an HTTP header, such as x-team", shown=False),
+    HEADER_VALUE: Form(
+        "the value of an HTTP header: ASCII characters, neither beginning nor ending with a blank",
+        shown=False,
     ),
 }
 
@@ -137,6 +186,14 @@ Count = Annotated[int, Field(ge=1, le=MAX_COUNT, json_schema_extra={"format": "i
 Amount = Count | Usd
 """A Count, or US dollars in quotes. In a CRD the one union that Kubernetes knows, int-or-string."""
 
+Used = (
+    Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
+    | Annotated[str, StringConstraints(max_length=32, pattern=USD_EXACT)]
+)
+"""What is used of an Amount, or left of it: a whole number, or US dollars as text. Exact, so that it is the
+same text here, in a gateway's answers and in the ledger's sums.
+"""
+
 AzureApiVersion = Annotated[str, StringConstraints(max_length=18, pattern=AZURE_API_VERSION)]
 """A version of Azure OpenAI's API, which is a date."""
 
@@ -151,6 +208,27 @@ EntraClient = Annotated[str, StringConstraints(max_length=36, pattern=ENTRA_CLIE
 
 EntraTenant = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=ENTRA_TENANT)]
 """A tenant of Microsoft Entra."""
+
+Issuer = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=ISSUER)]
+"""Who signs tokens: a URL that nobody on the way can answer for."""
+
+JwksUrl = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=JWKS_URL)]
+"""As an issuer, perhaps with a query."""
+
+CidrBlock = Annotated[str, StringConstraints(min_length=1, max_length=43, pattern=CIDR)]
+"""A block of addresses; never all of them."""
+
+Word = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=WORD)]
+"""Visible ASCII."""
+
+OneLine = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=ONE_LINE)]
+"""Anything that people write on one line."""
+
+HeaderName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=HEADER_NAME)]
+"""A token of RFC 9110, in any case."""
+
+HeaderValue = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=HEADER_VALUE)]
+"""What a header can carry, and a proxy can be told to send."""
 
 
 def parse_duration(text: str) -> float:

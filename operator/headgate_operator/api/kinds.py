@@ -87,6 +87,15 @@ QUOTA: Final = Kind(
     "tq",
     TenantQuotaSpec,
     TenantQuotaStatus,
-    (_READY, _REASON, Column("Subjects", ".status.subjects"), _GATEWAYS, _AGE, _MESSAGE),
+    (
+        _READY,
+        _REASON,
+        Column("Subjects", ".status.subjects"),
+        Column("Spend", ".status.spend"),
+        Column("Tightest", ".status.tightest"),
+        _GATEWAYS,
+        _AGE,
+        _MESSAGE,
+    ),
 )
 KINDS: Final = {kind.name: kind for kind in (PROVIDER, ROUTE, QUOTA)}

@@ -14,13 +14,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from headgate_operator.api.fields import FORMS
+from headgate_operator.api.fields import FORMS, LONGEST_SHOWN
 from headgate_operator.api.kinds import KINDS
 from headgate_operator.api.structural import Schema, build_structure
-
-_LONGEST_SHOWN: Final = 20
-"""Longer text is not repeated: it may be an API key in the wrong place, and none is as short as this."""
-
 
 _INT_OR_STRING: Final = "x-kubernetes-int-or-string"
 
@@ -173,5 +169,5 @@ def _whole_number(schema: Schema) -> str:
 def _not(given: str | float) -> str:
     """`, not 5` or `, not "5 min"`, or nothing where the value is better not repeated."""
     if isinstance(given, str):
-        return f', not "{given}"' if len(given) <= _LONGEST_SHOWN else ""
+        return f', not "{given}"' if len(given) <= LONGEST_SHOWN else ""
     return f", not {str(given).lower()}"

@@ -1,89 +1,23 @@
 """TenantQuota: who the callers are, which models they may use, and how much."""
 
-from typing import Annotated, ClassVar, Literal
+from itertools import combinations
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 from pydantic.alias_generators import to_snake
 
-from headgate_operator.api.fields import (
-    Amount,
-    Count,
-    ItemName,
-    ModelPattern,
-    SecretKeyRef,
-    parse_usd_micros,
-)
+from headgate_operator.api.fields import Count, Duration, ModelPattern, ObjectName
 from headgate_operator.api.model import ApiModel, Rule
+from headgate_operator.api.quota_limit import Limit, Override
+from headgate_operator.api.subject import Subject
+from headgate_operator.api.times import parse_moment
 
-
-class Subject(ApiModel):
-    """Callers that this quota serves."""
-
-    list_map_keys: ClassVar = ("name",)
-    cel_rules: ClassVar = (
-        Rule(
-            "(self.type == 'APIKey') == has(self.secretRef)",
-            "secretRef goes with type APIKey, and only with it: add it, or use type Anonymous",
-            lambda s: (s.type == "APIKey") == (s.secret_ref is not None),
-        ),
-    )
-
-    name: ItemName
-    """Identifies the subject in status and logs."""
-    type: Literal["APIKey", "Anonymous"]
-    """APIKey: callers that send the key in the Secret. Anonymous: callers that send none; without such a
-    subject somewhere, nobody is served without a key.
-    """
-    secret_ref: SecretKeyRef | None = None
-    """The API key: as text, or as `sha256:` and its SHA-256 in hex, so that the key itself need not be stored
-    anywhere.
-    """
-
-
-class Limit(ApiModel):
-    """How much of a resource within a time, or at once."""
-
-    list_map_keys: ClassVar = ("name",)
-    cel_rules: ClassVar = (
-        Rule(
-            "(has(self.resource) && self.resource == 'USD') == (type(self.amount) == string)",
-            'amount goes in quotes for resource USD, such as "2.50", and is a whole number without quotes '
-            "for every other resource: correct amount, or resource",
-            lambda limit: (limit.resource == "USD") == isinstance(limit.amount, str),
-        ),
-        Rule(
-            "type(self.amount) != string || self.amount.matches('[1-9]')",
-            "amount must be more than 0 US dollars: raise it, or remove the limit",
-            lambda limit: not isinstance(limit.amount, str) or parse_usd_micros(limit.amount) > 0,
-        ),
-        Rule(
-            "(has(self.resource) && self.resource == 'Concurrency') != has(self.window)",
-            "window goes with every resource but Concurrency, which counts what is under way at one moment: "
-            "set it to 1m or 1h, or remove it",
-            lambda limit: (limit.resource == "Concurrency") != (limit.window is not None),
-        ),
-    )
-
-    name: ItemName
-    """Identifies the limit in status, errors and metrics."""
-    resource: Literal["Requests", "InputTokens", "OutputTokens", "TotalTokens", "USD", "Concurrency"] = (
-        "Requests"
-    )
-    """What is counted. Requests: what is asked of models, however many attempts it
-    takes. InputTokens, OutputTokens,
-    TotalTokens (both together): tokens as the provider counts them, cached and reasoning ones included. USD:
-    what the tokens cost by the price of the provider's model. Concurrency: requests under way at one moment.
-    """
-    amount: Amount
-    """A whole number, for resource USD dollars in quotes, such as `"2.50"`: so much within any `window`, or
-    at one moment. The connected gateways share it out in equal parts, so that together they never admit more.
-    """
-    window: Literal["1m", "1h"] | None = None
-    """A rolling minute or hour. Every resource but Concurrency needs it."""
-    mode: Literal["Enforce", "Shadow"] = "Enforce"
-    """Enforce: what does not fit is refused. Shadow: it is counted and told, and nobody is refused, to try
-    out an amount.
-    """
+SHORTHANDS: Final = {
+    "requestsPerMinute": "requests-per-minute",
+    "requestsPerHour": "requests-per-hour",
+    "tokensPerMinute": "tokens-per-minute",
+}
+"""Fields that are a limit in one line, and its name."""
 
 
 def _keep_name(field: str, name: str) -> Rule:
@@ -101,17 +35,75 @@ def _keep_name(field: str, name: str) -> Rule:
     )
 
 
+def _name_a_limit() -> Rule:
+    lines = " || ".join(f"(o.limit == '{name}' && has(self.{field}))" for field, name in SHORTHANDS.items())
+
+    def holds(spec: "TenantQuotaSpec") -> bool:
+        known = {limit.name for limit in spec.limits}
+        known |= {name for field, name in SHORTHANDS.items() if getattr(spec, to_snake(field)) is not None}
+        return all(override.limit in known for override in spec.overrides)
+
+    return Rule(
+        f"self.overrides.all(o, self.limits.exists(l, l.name == o.limit) || {lines})",
+        "an override names no limit of this quota: correct its limit to the name of one in limits, or to "
+        f"{', '.join(SHORTHANDS.values())} where that field is set, or remove the override",
+        holds,
+    )
+
+
+def _are_of_the_limits_kind(spec: "TenantQuotaSpec") -> bool:
+    in_dollars = {limit.name for limit in spec.limits if limit.resource == "USD"}
+    return all(isinstance(o.amount, str) == (o.limit in in_dollars) for o in spec.overrides)
+
+
+def _end_apart(spec: "TenantQuotaSpec") -> bool:
+    """Of two with the same text the list says it: it is a map by both."""
+    return not any(
+        a.limit == b.limit and a.until != b.until and parse_moment(a.until) == parse_moment(b.until)
+        for a, b in combinations(spec.overrides, 2)
+    )
+
+
+class Queue(ApiModel):
+    """A place to wait for requests that are over a limit."""
+
+    enabled: bool = False
+    """When false, what is over a limit is refused at once."""
+    timeout: Duration = "30s"
+    """A request that has waited for so long is refused."""
+    max_waiting: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """So many of this quota may wait at one gateway; more are refused at once."""
+
+
+class ParentRef(ApiModel):
+    """Another TenantQuota of the same namespace."""
+
+    name: ObjectName
+    """Its name."""
+
+
 class TenantQuotaSpec(ApiModel):
     """A tenant: its callers, its models, its limits. The tenant sees the ModelRoutes of its own namespace."""
 
     cel_rules: ClassVar = (
-        _keep_name("requestsPerMinute", "requests-per-minute"),
-        _keep_name("requestsPerHour", "requests-per-hour"),
-        _keep_name("tokensPerMinute", "tokens-per-minute"),
+        *(_keep_name(field, name) for field, name in SHORTHANDS.items()),
+        _name_a_limit(),
+        Rule(
+            "self.overrides.all(o, (type(o.amount) == string) == self.limits.exists(l, l.name == o.limit && "
+            "has(l.resource) && l.resource == 'USD'))",
+            "the amount of an override goes in quotes for a limit of resource USD, and is a whole number "
+            "without quotes for every other: write it as the limit's own",
+            _are_of_the_limits_kind,
+        ),
+        Rule(
+            "self.overrides.all(a, self.overrides.exists_one(b, a.limit == b.limit && a.until == b.until))",
+            "two overrides of one limit end at the same moment: correct until of one of them, or remove one",
+            _end_apart,
+        ),
     )
 
-    subjects: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=256)]
-    """Who the tenant is."""
+    subjects: Annotated[tuple[Subject, ...], Field(max_length=256)] = ()
+    """Who the tenant is. Without any it serves nobody: a parent of others, or a preparation."""
     models: Annotated[
         tuple[ModelPattern, ...] | None,
         Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "set"}),
@@ -125,7 +117,25 @@ class TenantQuotaSpec(ApiModel):
     """Likewise Requests in 1h, `requests-per-hour`."""
     tokens_per_minute: Count | None = None
     """Likewise TotalTokens in 1m, `tokens-per-minute`."""
+    overrides: Annotated[tuple[Override, ...], Field(max_length=16)] = ()
+    """Other amounts for a time."""
+    parent: ParentRef | None = None
+    """The quota whose limits hold for this one, too, as a department's for its teams: a request is charged to
+    all of both, or to none. It must not have a parent itself. Without its parent this quota is not served.
+    """
+    queue: Queue = Field(default_factory=Queue)
+    """What becomes of requests over a limit."""
+    priority: Annotated[int, Field(ge=-10, le=10)] = 0
+    """Who goes first where several tenants wait for the same provider: higher before lower."""
+    overshoot: Literal["Never", "OneRequest"] = "Never"
+    """Never: a request reserves the most that it may use, so that a limit is never exceeded. OneRequest: it
+    is admitted while anything is left, needs no bound, and may use more than that; then the next waits.
+    """
     on_unpriced: Literal["Deny", "Allow"] = "Deny"
     """What becomes of requests to a model without a known price while a limit of USD holds. Deny: they are
     refused. Allow: they are served, and count nothing there.
+    """
+    on_store_unavailable: Literal["Deny", "LocalShare"] = "LocalShare"
+    """What becomes of requests while the store that the gateways share cannot be reached. Deny: they are
+    refused. LocalShare: each gateway spends what it was granted before, and no more.
     """

@@ -17,8 +17,10 @@ class ConditionType(StrEnum):
     """Every connected gateway runs this generation."""
     HEALTHY = "Healthy"
     """Requests can be answered, as the gateways see it. Not on a TenantQuota."""
+    WITHIN_LIMITS = "WithinLimits"
+    """There is room under every limit. On a TenantQuota alone, and no part of Ready."""
     READY = "Ready"
-    """All of the above. What kstatus, Argo CD, Flux and `kubectl wait` look at."""
+    """All of the above but WithinLimits. What kstatus, Argo CD, Flux and `kubectl wait` look at."""
 
 
 class Reason(StrEnum):
@@ -27,7 +29,7 @@ class Reason(StrEnum):
     INVALID = "Invalid"
     """A field has a value that makes no sense; the last good version keeps serving where there was one."""
     CONFLICTED = "Conflicted"
-    """An older object claims the same model, key or anonymity."""
+    """An older object claims the same model, key, tokens, proxy's word or anonymity."""
     RESOLVED_REFS = "ResolvedRefs"
     """All references resolve."""
     PROVIDER_NOT_FOUND = "ProviderNotFound"
@@ -42,6 +44,12 @@ class Reason(StrEnum):
     """A Secret is missing."""
     SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"
     """The Secret is there, the key inside it is not."""
+    PARENT_NOT_FOUND = "ParentNotFound"
+    """The quota that a quota names as its parent does not exist, or nothing of it is served."""
+    PARENT_NOT_PERMITTED = "ParentNotPermitted"
+    """The quota that a quota names as its parent has a parent itself."""
+    ACCOUNTS_UNKNOWN = "ServiceAccountsUnknown"
+    """Nobody can say whose token it is: there is no cluster, or it has not told who signs."""
     MALFORMED_SECRET = "MalformedSecret"
     """The key's value cannot be what it is there for: an API key, a certificate, a private key."""
     PROGRAMMED = "Programmed"
@@ -62,6 +70,12 @@ class Reason(StrEnum):
     """None is in service."""
     NO_REPORTS = "NoReports"
     """No gateway has reported recently, or none has had reason to look yet."""
+    WITHIN_LIMITS = "WithinLimits"
+    """Less than 80 percent of every limit is used."""
+    NEAR_LIMIT = "NearLimit"
+    """Of some limit 80 percent or more is used; there is room still."""
+    EXHAUSTED = "Exhausted"
+    """Of some limit nothing is left."""
     READY = "Ready"
     """Everything holds."""
 
@@ -82,9 +96,14 @@ class Code(Enum):
     REF_NOT_PERMITTED = _Facts("HG0204", ConditionType.RESOLVED_REFS, Reason.REF_NOT_PERMITTED)
     MODEL_NOT_FOUND = _Facts("HG0205", ConditionType.RESOLVED_REFS, Reason.MODEL_NOT_FOUND)
     MALFORMED_SECRET = _Facts("HG0206", ConditionType.RESOLVED_REFS, Reason.MALFORMED_SECRET)
+    PARENT_NOT_FOUND = _Facts("HG0207", ConditionType.RESOLVED_REFS, Reason.PARENT_NOT_FOUND)
+    PARENT_NOT_PERMITTED = _Facts("HG0208", ConditionType.RESOLVED_REFS, Reason.PARENT_NOT_PERMITTED)
+    ACCOUNTS_UNKNOWN = _Facts("HG0209", ConditionType.RESOLVED_REFS, Reason.ACCOUNTS_UNKNOWN)
     MODEL_CLAIMED = _Facts("HG0301", ConditionType.ACCEPTED, Reason.CONFLICTED)
     KEY_CLAIMED = _Facts("HG0302", ConditionType.ACCEPTED, Reason.CONFLICTED)
     ANONYMOUS_CLAIMED = _Facts("HG0303", ConditionType.ACCEPTED, Reason.CONFLICTED)
+    CALLER_CLAIMED = _Facts("HG0304", ConditionType.ACCEPTED, Reason.CONFLICTED)
+    KEY_TERMS_DIFFER = _Facts("HG0305", ConditionType.ACCEPTED, Reason.CONFLICTED)
 
     @property
     def id(self) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from headgate_operator.api.fields import Used
 from headgate_operator.api.model import ApiModel
 
 Text = Annotated[str, Field(max_length=1024)]
@@ -17,7 +18,7 @@ class Condition(ApiModel):
     list_map_keys: ClassVar = ("type",)
 
     type: Annotated[str, Field(max_length=316)]
-    """Accepted, ResolvedRefs, Programmed, Healthy or Ready."""
+    """Accepted, ResolvedRefs, Programmed, Healthy, WithinLimits or Ready."""
     status: Literal["True", "False", "Unknown"]
     """Whether it holds."""
     observed_generation: Annotated[int, Field(json_schema_extra={"format": "int64"})] | None = None
@@ -51,13 +52,57 @@ class EndpointStatus(ApiModel):
     """When the gateways' reports behind these values were last joined and written."""
 
 
+class LimitStatus(ApiModel):
+    """How a limit stands, all gateways added up."""
+
+    list_map_keys: ClassVar = ("name",)
+
+    name: Text
+    """Name of the limit."""
+    resource: Text | None = None
+    """What it counts: Requests, InputTokens, OutputTokens, TotalTokens, USD or Concurrency."""
+    scope: Text | None = None
+    """Tenant, or PerUser, PerKey, PerModel: then the values are of the one that is nearest to the amount."""
+    mode: Text | None = None
+    """Enforce, or Shadow, which refuses nobody."""
+    amount: Used | None = None
+    """What is in force now, overrides included: a whole number, or US dollars in quotes."""
+    used: Used | None = None
+    """In the window or period, by requests that have ended. Absent when no gateway has told."""
+    held: Used | None = None
+    """Reserved for requests that are running."""
+    remaining: Used | None = None
+    """What is neither used nor held."""
+    utilization: Annotated[int, Field(json_schema_extra={"format": "int64"})] | None = None
+    """Used and held, in percent of the amount, rounded down. Above 100 after the amount was lowered, and in
+    mode Shadow.
+    """
+    resets_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When all of it is free again, if nothing more is used. Absent when nothing is used, and of
+    Concurrency.
+    """
+
+
+class KeyUseStatus(ApiModel):
+    """When callers have last come with a key, or as a subject."""
+
+    list_map_keys: ClassVar = ("id",)
+
+    id: Text
+    """The first 12 digits of the key's salted hash, as in the ledger, or the name of a subject that has no
+    key.
+    """
+    last_used: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """Rounded down to the minute."""
+
+
 class CommonStatus(ApiModel):
     """What the operator says of every resource."""
 
     observed_generation: Annotated[int, Field(json_schema_extra={"format": "int64"})] | None = None
     """The generation of the spec that this status is about."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8)] | None = None
-    """Accepted, ResolvedRefs, Programmed, Healthy, Ready."""
+    """Accepted, ResolvedRefs, Programmed, Healthy or WithinLimits, Ready."""
     gateways: Text | None = None
     """`n/m`: n of m gateways run this generation."""
 
@@ -93,3 +138,17 @@ class TenantQuotaStatus(CommonStatus):
 
     subjects: Text | None = None
     """`n/m`: n of m subjects are in service."""
+    spend: Text | None = None
+    """`used/amount` of the first limit of USD in dollars, rounded down; `-` without one, Unknown when no
+    gateway has told.
+    """
+    tightest: Text | None = None
+    """The limit of which most is used and held, in percent; `-` without one that refuses. Unknown when no
+    gateway has told.
+    """
+    limits: Annotated[tuple[LimitStatus, ...], Field(max_length=64)] | None = None
+    """Each limit, live."""
+    keys: Annotated[tuple[KeyUseStatus, ...], Field(max_length=32)] | None = None
+    """The 32 that were used last, the newest first."""
+    observed_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When the values were last joined and written: they are written when they have changed."""

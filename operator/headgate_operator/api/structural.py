@@ -187,7 +187,7 @@ class _Translator:
 
 
 def _translate_string(rest: Schema, path: str) -> Schema:
-    schema = _take(rest, "format", "enum", "minLength", "maxLength", "pattern")
+    schema = _take(rest, "format", "enum", "minLength", "maxLength", "pattern", "x-kubernetes-validations")
     if schema.get("format") not in (None, "date-time"):
         raise UntranslatableModel(path, f"the API server does not check format {schema['format']!r}")
     if not schema.keys() & {"format", "enum", "maxLength"}:
@@ -197,7 +197,8 @@ def _translate_string(rest: Schema, path: str) -> Schema:
         if len(schema["pattern"]) > READABLE_PATTERN:
             pattern = schema.pop("pattern")
             message = f"must be {FORMS[pattern].words}"
-            schema["x-kubernetes-validations"] = [{"rule": f'self.matches(r"{pattern}")', "message": message}]
+            rule = {"rule": f'self.matches(r"{pattern}")', "message": message}
+            schema["x-kubernetes-validations"] = [rule, *schema.get("x-kubernetes-validations", ())]
     return schema
 
 

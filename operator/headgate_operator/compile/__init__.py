@@ -11,7 +11,7 @@ goes live.
 `reconcile` calls it after each change, `headgate up` and `validate` for files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import merge
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from headgate_operator.compile.last_good import LastGood
 from headgate_operator.compile.memo import Memo, keep_equal
 from headgate_operator.compile.providers import compile_providers
 from headgate_operator.compile.quotas import compile_quotas
-from headgate_operator.compile.resources import Resources
+from headgate_operator.compile.resources import Cluster, Resources, UnknownCluster
 from headgate_operator.compile.routes import compile_routes
 from headgate_operator.compile.verdict import Verdict
 
@@ -56,11 +56,18 @@ def compile_resources(
     routes = memo.routes if same.routes else compile_routes(resources, providers, memo.routes, earlier)
     inferred = memo.inferred if same.providers else infer_routes(providers, memo.inferred)
     known_quotas = memo.quotas if salted else {}
-    quotas = memo.quotas if same.quotas else compile_quotas(resources, known_quotas, earlier)
+    cluster = _remember_cluster(resources, (None if previous is None else previous.table, last_good))
+    signed = same.quotas and cluster == memo.cluster
+    quotas = memo.quotas if signed else compile_quotas(resources, cluster, known_quotas, earlier)
     verdicts = {f"LLMProvider/{identity}": entry.verdict for identity, entry in providers.items()}
     verdicts |= {f"ModelRoute/{identity}": entry.verdict for identity, entry in routes.items()}
     verdicts |= {f"TenantQuota/{identity}": entry.verdict for identity, entry in quotas.items()}
-    installation = Installation(key_salt=resources.key_salt)
+    known = cluster if isinstance(cluster, Cluster) else None
+    installation = Installation(
+        key_salt=resources.key_salt,
+        cluster_issuer=None if known is None else known.issuer,
+        cluster_keys=None if known is None else known.keys,
+    )
     return Compiled(
         table=RoutingTable(
             installation=keep_equal(installation, None if previous is None else previous.table.installation),
@@ -69,8 +76,22 @@ def compile_resources(
             tenants=tuple([e.resource for e in quotas.values() if e.resource is not None]),
         ),
         verdicts=verdicts,
-        memo=Memo(providers, routes, inferred, quotas, replace(resources, secrets=dict(resources.secrets))),
+        memo=Memo(
+            providers, routes, inferred, quotas, cluster, replace(resources, secrets=dict(resources.secrets))
+        ),
     )
+
+
+def _remember_cluster(
+    resources: Resources, before: Iterable[RoutingTable | None]
+) -> Cluster | UnknownCluster | None:
+    """While the cluster does not say who signs, those who did go on: after a restart, too."""
+    if not isinstance(resources.cluster, UnknownCluster):
+        return resources.cluster
+    for table in before:
+        if table is not None and (issuer := table.installation.cluster_issuer) is not None:
+            return Cluster(issuer, table.installation.cluster_keys or "")
+    return resources.cluster
 
 
 def _merge(written: list[Route], inferred: tuple[Route, ...]) -> tuple[Route, ...]:

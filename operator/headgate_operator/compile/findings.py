@@ -18,6 +18,7 @@ from headgate_operator.compile.resources import AnyManifest
 
 _SHOWN: Final = 10
 """So many names are listed in a message; a status is no place for two hundred."""
+_HELD_BACK: Final = "Without its parent's limits nothing of this version is served"
 _COMPARED: Final = 10
 """So many names are looked through for a similar one: a comparison costs some 20 µs, and a provider that goes
 may leave 5,000 routes with the question.
@@ -152,6 +153,71 @@ def fallback_not_served(field: str, model: str, served: Sequence[str]) -> Findin
     )
 
 
+def own_parent(field: str) -> Finding:
+    return Finding(
+        Code.INVALID_FIELD,
+        field,
+        f"{field}: must name another quota, since this one's own limits hold anyway: correct it, or remove "
+        "parent",
+    )
+
+
+def parent_not_found(field: str, name: str, quotas: Sequence[str]) -> Finding:
+    """`quotas`: of this namespace, sorted; there is at least the one that asks."""
+    return Finding(
+        Code.PARENT_NOT_FOUND,
+        field,
+        f'parent "{name}" not found; quotas in this namespace: {_enumerate(quotas)}. '
+        f"{_did_you_mean(name, quotas)}Correct parent.name, or create the TenantQuota. {_HELD_BACK}",
+    )
+
+
+def parent_not_served(field: str, name: str) -> Finding:
+    return Finding(
+        Code.PARENT_NOT_FOUND,
+        field,
+        f'parent "{name}" makes no sense itself, and never did: mend it, its status says how. {_HELD_BACK}',
+    )
+
+
+def parent_has_parent(field: str, name: str, grandparent: str) -> Finding:
+    return Finding(
+        Code.PARENT_NOT_PERMITTED,
+        field,
+        f'parent "{name}" has a parent itself, "{grandparent}", and a parent must have none: correct '
+        f"parent.name, or remove parent from one of the two. {_HELD_BACK}",
+    )
+
+
+def no_cluster(field: str, subject: str) -> Finding:
+    return Finding(
+        Code.ACCOUNTS_UNKNOWN,
+        field,
+        f'subject "{subject}" is a ServiceAccount, and service accounts need a cluster: here is none. '
+        "Use type APIKey or JWT, or apply the quota to a cluster",
+    )
+
+
+def accounts_unknown(field: str, subject: str, problem: str) -> Finding:
+    return Finding(
+        Code.ACCOUNTS_UNKNOWN,
+        field,
+        f'subject "{subject}" is a ServiceAccount, and the API server has not told who signs their tokens: '
+        f"{problem}. The operator asks again by itself. 403: bind the ClusterRole "
+        "system:service-account-issuer-discovery to its service account; 404: the API server's "
+        "--service-account-issuer must be an https:// URL",
+    )
+
+
+def key_terms_differ(field: str, subject: str, other: str) -> Finding:
+    return Finding(
+        Code.KEY_TERMS_DIFFER,
+        field,
+        f'subject "{subject}" has the same API key as subject "{other}", and other times: the later '
+        "notBefore and the earlier notAfter hold. Give each a key of its own, or both the same times",
+    )
+
+
 def model_claimed(field: str, model: str, loser: Meta, winner: Meta) -> Finding:
     return Finding(
         Code.MODEL_CLAIMED,
@@ -177,6 +243,16 @@ def anonymous_claimed(field: str, subject: str, loser: Meta, winner: Meta) -> Fi
         f'subject "{subject}" is Anonymous, and callers without a key belong to {winner}, '
         f"{_why_first(loser, winner)}; one quota of the installation serves them. "
         "Remove the subject from one of the two quotas",
+    )
+
+
+def caller_claimed(field: str, subject: str, what: str, loser: Meta, winner: Meta) -> Finding:
+    """`what`: the claim, in words that follow "the same"."""
+    return Finding(
+        Code.CALLER_CLAIMED,
+        field,
+        f'subject "{subject}" has the same {what} as {winner}, {_why_first(loser, winner)}. '
+        "Tell the two apart, or remove it from one of the two quotas",
     )
 
 

@@ -8,7 +8,7 @@ see by identity what changed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from gateway_runtime.contract.table import Provider, Route, Tenant
 from headgate_operator.api.manifest import (
@@ -21,11 +21,10 @@ from headgate_operator.compile.api_keys import SecretsRead
 from headgate_operator.compile.claims import Lost
 from headgate_operator.compile.fallbacks import Resolvable
 from headgate_operator.compile.findings import Finding
-from headgate_operator.compile.resources import Resources
+from headgate_operator.compile.resources import Cluster, Resources, UnknownCluster
+from headgate_operator.compile.subjects import SubjectsRead
 from headgate_operator.compile.verdict import Verdict
 
-SubjectClaims: TypeAlias = tuple[str | Finding, ...]
-"""For each subject of a quota what it claims, or why it can claim nothing."""
 Part = TypeVar("Part")
 
 
@@ -70,9 +69,19 @@ class RouteEntry:
 class QuotaEntry:
     manifest: QuotaManifest | BrokenManifest
     secrets: SecretsRead
-    claims: SubjectClaims
+    cluster: Cluster | UnknownCluster | None
+    """What its service accounts were read with."""
+    subjects: SubjectsRead
+    asked: Tenant | None
+    """What the spec says; of a broken one what was good, None where nothing was."""
     wanted: Tenant | None
-    """What the spec says, before keys are lost; None for a broken one that never was good."""
+    """What may be served, before claims are lost: `asked`, or what was good if its parent cannot be one."""
+    claims: tuple[str, ...]
+    """Of `wanted`."""
+    good: Tenant | None
+    """What was wanted last."""
+    fault: Finding | None
+    """Of the parent that it asks for."""
     lost: Lost
     resource: Tenant | None
     verdict: Verdict
@@ -87,6 +96,8 @@ class Memo:
     inferred: tuple[Route, ...] = ()
     """Routes that nobody wrote, sorted by id."""
     quotas: Mapping[str, QuotaEntry] = field(default_factory=dict)
+    cluster: Cluster | UnknownCluster | None = None
+    """Whose service accounts the quotas were compiled for."""
     resources: Resources | None = None
     """What they were made from; None before the first compile."""
 

@@ -46,6 +46,23 @@ class SecretData:
 
 
 @dataclass(frozen=True, slots=True)
+class Cluster:
+    """Who signs the tokens of the cluster's service accounts."""
+
+    issuer: str
+    keys: str
+    """Its JWKS: JSON, the same text for the same keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownCluster:
+    """There is a cluster, and it has not said yet who signs."""
+
+    problem: str
+    """Why, as half a sentence; it stays the same while the trouble does."""
+
+
+@dataclass(frozen=True, slots=True)
 class Resources:
     """In any order. `secrets` may hold more than is referenced; a Secret that does not exist is absent."""
 
@@ -54,6 +71,8 @@ class Resources:
     quotas: tuple[QuotaManifest | BrokenManifest, ...]
     secrets: Mapping[SecretId, SecretData]
     key_salt: Secret
+    cluster: Cluster | UnknownCluster | None = None
+    """None: there is none, as over a folder."""
 
 
 AnyManifest: TypeAlias = Manifest[ApiModel] | BrokenManifest

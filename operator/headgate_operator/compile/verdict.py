@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from gateway_runtime.contract.ids import EndpointId, ProviderId
-from gateway_runtime.contract.table import Provider, Route, Tenant
+from gateway_runtime.contract.table import Limit, Provider, Route, Tenant
 from headgate_operator.api.manifest import BrokenManifest, Meta
 from headgate_operator.compile.findings import Finding
 from headgate_operator.compile.resources import AnyManifest, SecretId
@@ -58,6 +58,8 @@ class Verdict:
     """Of a route: the names that it serves, without those that an older route claims."""
     lacks_prices: bool = False
     """Of a route: its strategy is Cost, and no model of its targets has a price."""
+    limits: tuple[Limit, ...] = ()
+    """Of a quota: those that are in the table."""
 
     @property
     def key(self) -> str:

@@ -6,9 +6,11 @@ Nothing here retries, caches or decides: callers know what a failure means to th
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Self
 
+import msgspec
+
 from headgate_operator.api.kinds import API_VERSION, GROUP, VERSION, Kind
 from headgate_operator.kube.connection import Connection, Json
-from headgate_operator.kube.errors import Conflict, NotFound
+from headgate_operator.kube.errors import Conflict, KubeError, NotFound
 from headgate_operator.kube.secrets import KubeSecret, build_secret, parse_secret
 
 FIELD_MANAGER: Final = "headgate-operator"
@@ -20,6 +22,11 @@ PAGE_METADATA: Final = 2500
 """Metadata alone is about a fifth, and the sweep's requests count against the ten that we allow ourselves a
 minute.
 """
+_DISCOVERY: Final = "/.well-known/openid-configuration"
+_JWKS: Final = "/openid/v1/jwks"
+"""Where every API server has them, whatever URL its discovery document names for the world outside."""
+_ACCEPT_JWKS: Final = "application/jwk-set+json"
+"""It answers 406 to anything else."""
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 
 
@@ -38,6 +45,14 @@ class Reviewed(NamedTuple):
     groups: tuple[str, ...]
     pod: str | None
     """Name of the pod that the token was made for; None for a token of no pod."""
+
+
+class TokenIssuer(NamedTuple):
+    """Of the tokens of service accounts."""
+
+    url: str
+    keys: str
+    """A JWKS; the same text for the same keys, whichever API server answers."""
 
 
 class Kube:
@@ -202,6 +217,17 @@ class Kube:
             user.get("username", ""), user.get("uid", ""), tuple(user.get("groups") or ()), pods[0]
         )
 
+    async def read_token_issuer(self) -> TokenIssuer:
+        """Raises KubeError: 403 where discovery is not allowed, 404 where the issuer is no https URL."""
+        discovery = await self.connection.request("GET", _DISCOVERY)
+        jwks = await self.connection.request("GET", _JWKS, accept=_ACCEPT_JWKS)
+        issuer, keys = discovery.get("issuer"), jwks.get("keys")
+        if not isinstance(issuer, str) or not isinstance(keys, list) or not keys:
+            raise KubeError(
+                f"GET {_JWKS}: the answer names no issuer or no keys", status=None, retryable=True
+            )
+        return TokenIssuer(issuer, _encode_keys(keys))
+
     async def read_lease(self, namespace: str, name: str) -> Json | None:
         try:
             return await self.connection.request("GET", f"{_leases(namespace)}/{name}")
@@ -223,6 +249,11 @@ class Kube:
         metadata = lease["metadata"]
         path = f"{_leases(metadata['namespace'])}/{metadata['name']}"
         return await self.connection.request("PUT", path, body=lease)
+
+
+def _encode_keys(keys: Sequence[object]) -> str:
+    encoded = sorted(msgspec.json.encode(key, order="sorted") for key in keys)
+    return f'{{"keys":[{b",".join(encoded).decode()}]}}'
 
 
 def watch_path(plural: str, namespace: str | None) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gateway_runtime.contract.ids import EndpointId, GatewayId
+from gateway_runtime.contract.ids import EndpointId, GatewayId, TenantId
 from gateway_runtime.contract.stream import Version
 
 Event: TypeAlias = Literal[
@@ -20,3 +20,5 @@ class Change:
     """Acked and Refused: which one."""
     endpoints: frozenset[EndpointId] = frozenset()
     """Reported: those about which something changed that a status shows, counters aside."""
+    tenants: frozenset[TenantId] = frozenset()
+    """Likewise."""

@@ -9,15 +9,22 @@ that crashed and not `1/1`; after that it is a gateway that was scaled away, and
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
-from gateway_runtime.contract.health import EndpointReport, HealthReport
-from gateway_runtime.contract.ids import EndpointId, GatewayId
+from gateway_runtime.contract.health import EndpointReport, HealthReport, TenantReport
+from gateway_runtime.contract.ids import EndpointId, GatewayId, TenantId
 from gateway_runtime.contract.stream import Nack, Version
-from headgate_operator.rollup.views import GatewayView
+from headgate_operator.rollup.views import GatewayView, HeardTenant
 
 REMEMBERED_S: Final = 60.0
 """Longer than a pod needs to restart, shorter than anyone wants to see a deleted pod. A guess."""
+
+
+class Reported(NamedTuple):
+    """Those about which a report said something new that a status shows, counters aside."""
+
+    endpoints: frozenset[EndpointId]
+    tenants: frozenset[TenantId]
 
 
 class Fleet:
@@ -60,17 +67,24 @@ class Fleet:
         self._views[gateway] = replace(before, refused=nack)
         return before.refused != nack
 
-    def report(self, gateway: GatewayId, report: HealthReport, now_s: float) -> frozenset[EndpointId]:
-        """The endpoints about which something changed, counters aside. A full report also drops those that
-        are not in it.
-        """
-        before = self._views[gateway].reports
+    def report(self, gateway: GatewayId, report: HealthReport, now_s: float) -> Reported:
+        """A full report also drops the endpoints that are not in it; of tenants none is ever full."""
+        view = self._views[gateway]
+        before = view.reports
         said = {endpoint.endpoint: endpoint for endpoint in report.endpoints}
         gone = before.keys() - said.keys() if report.full else frozenset[EndpointId]()
         changed = {endpoint for endpoint, new in said.items() if not _same(before.get(endpoint), new)}
-        after: Mapping[EndpointId, EndpointReport] = said if report.full else {**before, **said}
-        self._views[gateway] = replace(self._views[gateway], reports=after, reported_at_s=now_s)
-        return frozenset(changed | gone)
+        after: Mapping[EndpointId, EndpointReport] = said
+        if not report.full:
+            after = {**before, **said} if said else before
+        tenants = _hear(view.tenants, report.tenants, now_s)
+        self._views[gateway] = replace(view, reports=after, reported_at_s=now_s, tenants=tenants)
+        moved = {
+            told.tenant
+            for told in report.tenants
+            if tenants.get(told.tenant) != view.tenants.get(told.tenant)
+        }
+        return Reported(frozenset(changed | gone), frozenset(moved))
 
     def forget(self, now_s: float) -> tuple[GatewayId, ...]:
         """Those that have been away for too long, now no longer listed."""
@@ -99,6 +113,26 @@ def _unknown(gateway: GatewayId) -> GatewayView:
     return GatewayView(
         gateway=gateway, connected=False, applied=None, refused=None, reports={}, reported_at_s=None
     )
+
+
+def _hear(
+    before: Mapping[TenantId, HeardTenant], told: Iterable[TenantReport], now_s: float
+) -> Mapping[TenantId, HeardTenant]:
+    """With the new reports. An empty one is of a tenant that has left the gateway's table, or has nothing to
+    tell: there is nothing to remember of either.
+    """
+    after: dict[TenantId, HeardTenant] | None = None
+    for report in told:
+        if after is None:
+            after = dict(before)  # 0.1 ms for 10,000 of them
+        known = before.get(report.tenant)
+        if not report.limits and not report.keys:
+            after.pop(report.tenant, None)
+        elif known is None or known.report.numbers != report.numbers:
+            after[report.tenant] = HeardTenant(report, now_s)
+        else:
+            after[report.tenant] = HeardTenant(report, known.changed_at_s)
+    return before if after is None else after
 
 
 def _same(before: EndpointReport | None, after: EndpointReport) -> bool:

@@ -159,8 +159,8 @@ class Term:
         gateway = session.gateway
         if gateway is None or self._sessions.get(gateway) is not session:
             return
-        changed = self._fleet.report(gateway, report, self._clock.time())
-        self._tell(Change("Reported", gateway, endpoints=changed))
+        news = self._fleet.report(gateway, report, self._clock.time())
+        self._tell(Change("Reported", gateway, endpoints=news.endpoints, tenants=news.tenants))
 
     def _turn_away(self, gateway: GatewayId, hello: Hello) -> Unwelcome:
         """It stays listed as one that runs nothing of ours, and says why."""

@@ -3,7 +3,8 @@
     Verdict                -> Accepted, ResolvedRefs
     Published, GatewayView -> Programmed
     EndpointReports        -> Healthy, and the live values
-    all conditions         -> Ready
+    TenantReports          -> WithinLimits, and what is used
+    all but WithinLimits   -> Ready
 
 The status writer calls `roll_up` for each object that something changed about, and `same_status` to see
 whether there is anything to write; `headgate status` shows the same without a cluster.
@@ -19,19 +20,27 @@ from headgate_operator.rollup.endpoints import judge_endpoint
 from headgate_operator.rollup.healthy import HealthWord as ProviderHealth
 from headgate_operator.rollup.healthy import judge_provider_health
 from headgate_operator.rollup.live import (
-    LiveValues,
     build_provider_values,
-    build_quota_values,
     build_route_values,
     keep_provider_values,
     keep_route_values,
 )
+from headgate_operator.rollup.live_values import LiveValues
 from headgate_operator.rollup.previous import PreviousStatus, read_previous
 from headgate_operator.rollup.programmed import await_gateways, judge_programmed
+from headgate_operator.rollup.quota_values import build_quota_values, keep_quota_values
 from headgate_operator.rollup.same import same_status
-from headgate_operator.rollup.views import GatewayView, Published
+from headgate_operator.rollup.views import GatewayView, HeardTenant, Published
 
-__all__ = ["GatewayView", "ProviderHealth", "Published", "judge_provider", "roll_up", "same_status"]
+__all__ = [
+    "GatewayView",
+    "HeardTenant",
+    "ProviderHealth",
+    "Published",
+    "judge_provider",
+    "roll_up",
+    "same_status",
+]
 
 
 def judge_provider(verdict: Verdict, gateways: Sequence[GatewayView], now_s: float) -> ProviderHealth:
@@ -68,9 +77,7 @@ def roll_up(
         heard = () if awaited else gateways
         health = {} if awaited else provider_health
         live = _build_values(verdict, before, heard, health, now_s, observed_at)
-    judgements = [judge_accepted(verdict), judge_resolved_refs(verdict), programmed.judgement]
-    if live.healthy is not None:
-        judgements.append(live.healthy)
+    judgements = [judge_accepted(verdict), judge_resolved_refs(verdict), programmed.judgement, live.judgement]
     status: dict[str, object] = {
         "observedGeneration": verdict.meta.generation,
         "conditions": build_conditions(judgements, before, verdict.meta.generation, observed_at),
@@ -94,7 +101,7 @@ def _build_values(
         case "ModelRoute":
             return build_route_values(verdict, provider_health)
         case _:
-            return build_quota_values(verdict)
+            return build_quota_values(verdict, before, gateways, now_s, observed_at)
 
 
 def _keep_values(verdict: Verdict, before: PreviousStatus) -> LiveValues | None:
@@ -104,4 +111,4 @@ def _keep_values(verdict: Verdict, before: PreviousStatus) -> LiveValues | None:
         case "ModelRoute":
             return keep_route_values(verdict, before)
         case _:
-            return None
+            return keep_quota_values(verdict, before)

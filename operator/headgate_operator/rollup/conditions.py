@@ -32,10 +32,15 @@ def build_conditions(
 
 
 def judge_ready(judgements: Sequence[Judgement]) -> Judgement:
-    """False for the first reason that is, else Unknown for the first that is, else True."""
+    """False for the first reason that is, else Unknown for the first that is, else True.
+
+    WithinLimits has no say: a quota that is used up is served as its owner meant it to be. Were it not Ready,
+    every roll-out that waits for it would stand still until the window is over, and Argo CD would call an
+    application broken because it was used a lot.
+    """
     for status in ("False", "Unknown"):
         for judgement in judgements:
-            if judgement.status == status:
+            if judgement.status == status and judgement.type is not ConditionType.WITHIN_LIMITS:
                 return judgement._replace(type=ConditionType.READY)
     live = [j.message for j in judgements if j.type in (ConditionType.PROGRAMMED, ConditionType.HEALTHY)]
     return Judgement(ConditionType.READY, "True", Reason.READY, "; ".join(live))

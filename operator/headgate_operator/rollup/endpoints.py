@@ -19,10 +19,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from gateway_runtime.contract.health import Circuit, EndpointReport, Health
 from gateway_runtime.contract.ids import GatewayId
 from headgate_operator.compile.verdict import EndpointName
-from headgate_operator.rollup.views import GatewayView
-
-STALE_S: Final = 45.0
-"""Gateways report every few seconds; to distrust the last report after so long is a guess."""
+from headgate_operator.rollup.views import STALE_S, GatewayView
 
 CircuitWord: TypeAlias = Circuit | Literal["Unknown"]
 _CIRCUITS: Final[tuple[Circuit, ...]] = ("Open", "HalfOpen", "Closed")
@@ -50,7 +47,7 @@ def judge_endpoint(endpoint: EndpointName, gateways: Sequence[GatewayView], now_
     reports = [
         (view.gateway, view.reports[endpoint.id])
         for view in sorted(gateways, key=lambda view: view.gateway)
-        if _is_fresh(view, now_s) and endpoint.id in view.reports
+        if view.is_fresh(now_s) and endpoint.id in view.reports
     ]
     health = _find_worst_health([report.health for _, report in reports])
     circuit = find_worst_circuit([report.circuit for _, report in reports])
@@ -67,10 +64,6 @@ def find_worst_circuit(circuits: Sequence[CircuitWord]) -> CircuitWord:
 
 def _find_worst_health(healths: Sequence[Health]) -> Health:
     return next((h for h in _HEALTHS if h in healths), "Unknown")
-
-
-def _is_fresh(view: GatewayView, now_s: float) -> bool:
-    return view.reported_at_s is not None and now_s - view.reported_at_s <= STALE_S
 
 
 def _judge_service(health: Health, circuit: CircuitWord, reports: _Reports) -> tuple[bool | None, str]:

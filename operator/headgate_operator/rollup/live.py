@@ -1,29 +1,22 @@
-"""What of a status comes from the gateways' reports: the Healthy condition, and the values beside the
-conditions.
+"""What of the status of providers and routes comes from the gateways' reports: the Healthy condition, and the
+values beside the conditions. Of quotas: see `quota_values`.
 
-One function for each kind, and for those with live values a second one that keeps what the status said
-before: while a new leader's gateways have not dialled in, their silence means nothing.
+One function for each kind, and a second one that keeps what the status said before: while a new leader's
+gateways have not dialled in, their silence means nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from gateway_runtime.contract.ids import ProviderId
 from headgate_operator.api.reasons import ConditionType
 from headgate_operator.compile.verdict import EndpointName, Verdict
 from headgate_operator.rollup.endpoints import EndpointState, find_worst_circuit, judge_endpoint
 from headgate_operator.rollup.healthy import HealthWord, judge_provider_health, judge_route_health
-from headgate_operator.rollup.judgement import Judgement, keep_judgement
+from headgate_operator.rollup.judgement import keep_judgement
 from headgate_operator.rollup.latency import quantise_latency
+from headgate_operator.rollup.live_values import LiveValues
 from headgate_operator.rollup.previous import PreviousStatus
 from headgate_operator.rollup.views import GatewayView
-
-
-class LiveValues(NamedTuple):
-    healthy: Judgement | None
-    """None for a quota, which has no health."""
-    fields: dict[str, object]
-    """As they stand in the status."""
 
 
 def build_provider_values(
@@ -67,10 +60,6 @@ def keep_route_values(verdict: Verdict, previous: PreviousStatus) -> LiveValues 
     if healthy is None or previous.targets is None:
         return None
     return LiveValues(healthy, {"targets": previous.targets, "models": list(verdict.models)})
-
-
-def build_quota_values(verdict: Verdict) -> LiveValues:
-    return LiveValues(None, {"subjects": f"{verdict.refs_resolved}/{verdict.refs_total}"})
 
 
 def _build_endpoint(state: EndpointState, previous: PreviousStatus, observed_at: str) -> dict[str, object]:

@@ -30,6 +30,21 @@ class PreviousEndpoint(msgspec.Struct, frozen=True, rename="camel"):
     observed_at: str | None = None
 
 
+class PreviousLimit(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    name: str
+    amount: int | str | None = None
+    used: int | str | None = None
+    held: int | str | None = None
+    remaining: int | str | None = None
+    utilization: int | None = None
+    resets_at: str | None = None
+
+
+class PreviousKey(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    id: str
+    last_used: str | None = None
+
+
 class PreviousStatus(msgspec.Struct, frozen=True, rename="camel"):
     observed_generation: int | None = None
     conditions: tuple[PreviousCondition, ...] = ()
@@ -38,12 +53,20 @@ class PreviousStatus(msgspec.Struct, frozen=True, rename="camel"):
     health: str | None = None
     circuit: str | None = None
     targets: str | None = None
+    spend: str | None = None
+    tightest: str | None = None
+    limits: tuple[PreviousLimit, ...] = ()
+    keys: tuple[PreviousKey, ...] = ()
+    observed_at: str | None = None
 
     def condition(self, kind: str) -> PreviousCondition | None:
         return next((c for c in self.conditions if c.type == kind), None)
 
     def endpoint(self, name: str) -> PreviousEndpoint | None:
         return next((e for e in self.endpoints if e.name == name), None)
+
+    def limit(self, name: str) -> PreviousLimit | None:
+        return next((limit for limit in self.limits if limit.name == name), None)
 
 
 _NOTHING = PreviousStatus()

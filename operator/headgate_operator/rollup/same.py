@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 _TIMES: Final = frozenset({"observedAt", "lastTransitionTime"})
-_LIST_KEYS: Final = {"conditions": "type", "endpoints": "name"}
+_LIST_KEYS: Final = {"conditions": "type", "endpoints": "name", "limits": "name", "keys": "id"}
 
 
 def same_status(a: Mapping[str, object] | None, b: Mapping[str, object] | None) -> bool:

@@ -5,7 +5,8 @@ In: verdicts and versions (`update`), hints about gateways (`note_*`), statuses 
 while we lead.
 
 The one subtle rule: little is worked out for little news. An acknowledgement concerns only objects that are
-not programmed everywhere yet; a report its provider and the routes to it; who comes or goes concerns all.
+not programmed everywhere yet; a report its provider and the routes to it; what was used its quota, gathered
+for a second, since every gateway tells of every busy tenant once a second; who comes or goes concerns all.
 What changes by time alone (reports that grow stale) is left to a full pass, in chunks, now and then.
 """
 
@@ -17,8 +18,8 @@ from typing import Final
 
 import structlog
 
-from gateway_runtime.contract.ids import EndpointId, ProviderId
-from headgate_operator.api.kinds import PROVIDER
+from gateway_runtime.contract.ids import EndpointId, ProviderId, TenantId
+from headgate_operator.api.kinds import PROVIDER, QUOTA
 from headgate_operator.compile.verdict import Verdict
 from headgate_operator.metrics import Metrics
 from headgate_operator.rollup.views import Published
@@ -35,6 +36,12 @@ QUIET_S: Final = 0.02
 """The acknowledgements of all gateways come within milliseconds; they make one status."""
 MEMBERSHIP_S: Final = 1.0
 """A gateway that dials in acknowledges right after; without waiting, every object would be written twice."""
+USE_S: Final = 1.0
+"""What gateways tell of tenants is gathered for so long at least: twenty gateways then cost what one does."""
+_USE_PAUSES: Final = 9
+"""And for so many times what it took to work the last of it out, since a thousand busy tenants at twenty
+gateways take half a second; but not for longer than the values of a status wait anyway.
+"""
 _CHUNK: Final = 50
 """Objects between two pauses: some 5 ms."""
 _BREATH_S: Final = 0.005
@@ -56,6 +63,10 @@ class Board:
         self._unprogrammed: set[str] = set()
         self._dirty: set[str] = set()
         self._all_at: float | None = None
+        self._used: set[str] = set()
+        """Quotas whose turn comes at `_used_at`."""
+        self._used_at: float | None = None
+        self._gather_s = USE_S
         self._busy = True
         self._wake = asyncio.Event()
         writer.on_done = self.touch
@@ -63,7 +74,7 @@ class Board:
     @property
     def idle(self) -> bool:
         """Everything that was marked has been worked out."""
-        return not (self._busy or self._dirty)
+        return not (self._busy or self._dirty or self._used)
 
     def update(self, verdicts: Mapping[str, Verdict], published: Published | None) -> None:
         """After each compile. `published` is None while we do not lead."""
@@ -96,6 +107,13 @@ class Board:
             {f"{PROVIDER.name}/{provider}" for provider in providers}.union(self._routes_of(providers))
         )
 
+    def note_use(self, tenants: Iterable[TenantId]) -> None:
+        """A gateway says that these have used something, or that some of it is free again."""
+        self._used.update(f"{QUOTA.name}/{tenant}" for tenant in tenants)
+        if self._used and self._used_at is None:
+            self._used_at = asyncio.get_running_loop().time() + self._gather_s
+            self._wake.set()
+
     def note_membership(self) -> None:
         """A gateway came or went, or all are known now."""
         if self._all_at is None:
@@ -113,18 +131,30 @@ class Board:
         full_at = loop.time() + self._times.full_pass_s
         self._begin_term()
         while True:
-            due = full_at if self._all_at is None else min(full_at, self._all_at)
+            full_due = full_at if self._all_at is None else min(full_at, self._all_at)
+            due = full_due if self._used_at is None else min(full_due, self._used_at)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
                     await self._wake.wait()
             await asyncio.sleep(QUIET_S)
             self._wake.clear()
-            if loop.time() >= due:
+            began_s, took_use = loop.time(), False
+            if self._used_at is not None and began_s >= self._used_at:
+                took_use = True
+                self._dirty.update(self._used)
+                self._used.clear()
+                self._used_at = None
+            if loop.time() >= full_due:
                 self._all_at = None
                 self._dirty.update(self._verdicts)
                 full_at = loop.time() + self._times.full_pass_s
             if self._published is not None:
                 await self._roll(self._published, refreshes)
+            if took_use:
+                self._gather_s = self._find_pause(loop.time() - began_s)
+
+    def _find_pause(self, took_s: float) -> float:
+        return max(USE_S, min(self._times.object_s, _USE_PAUSES * took_s))
 
     def _begin_term(self) -> None:
         self._published = None  # of an earlier term; what holds now comes with the next `update`

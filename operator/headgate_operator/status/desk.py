@@ -91,9 +91,17 @@ def is_programmed(status: Mapping[str, Any]) -> bool:
 
 def _outline(status: Mapping[str, Any]) -> Mapping[str, Sequence[object]]:
     return {
-        condition["type"]: tuple(condition.get(field) for field in ("status", "reason", "observedGeneration"))
+        condition["type"]: tuple(condition.get(field) for field in _fields_of(condition["type"]))
         for condition in status.get("conditions") or ()
     }
+
+
+def _fields_of(condition: str) -> tuple[str, ...]:
+    """Those whose change is a transition. Near a limit and away from it is a change of values: tenants are by
+    turns, and both are True.
+    """
+    telling = ("status", "observedGeneration")
+    return telling if condition == ConditionType.WITHIN_LIMITS else (*telling, "reason")
 
 
 def _observation_times(status: Mapping[str, Any] | None) -> Iterator[datetime]:

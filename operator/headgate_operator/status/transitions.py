@@ -2,8 +2,9 @@
 
 A condition that turns False is a warning; one that turns from False to True, and a `Ready` that becomes
 True, are told too. Not told: what every edit and every restart passes through (a generation that is on its
-way to the gateways, no gateways yet, no reports yet), and `Ready` turning False, since the condition behind
-it says why.
+way to the gateways, no gateways yet, no reports yet), what is daily business (a limit that is used up: a
+thousand busy tenants would spend all that may be posted), and `Ready` turning False, since the condition
+behind it says why.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,9 @@ from typing import Any, Final, Literal, NamedTuple
 
 from headgate_operator.api.reasons import ConditionType, Reason
 
-_PASSING: Final = frozenset({Reason.PENDING, Reason.NO_GATEWAYS, Reason.NOT_PUBLISHED, Reason.NO_REPORTS})
+_PASSING: Final = frozenset(
+    {Reason.PENDING, Reason.NO_GATEWAYS, Reason.NOT_PUBLISHED, Reason.NO_REPORTS, Reason.EXHAUSTED}
+)
 
 
 class Transition(NamedTuple):

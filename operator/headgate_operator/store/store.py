@@ -10,7 +10,7 @@ import structlog
 from gateway_runtime.contract.secret import Secret
 from headgate_operator.api.kinds import PROVIDER, QUOTA, ROUTE
 from headgate_operator.api.manifest import BrokenManifest, ProviderManifest, QuotaManifest, RouteManifest
-from headgate_operator.compile.resources import Resources, SecretId, secret_refs
+from headgate_operator.compile.resources import Cluster, Resources, SecretId, UnknownCluster, secret_refs
 from headgate_operator.store.objects import (
     Change,
     Ghosts,
@@ -38,6 +38,8 @@ class Store:
         self._on_object_error = on_object_error
         self.objects = Objects(self._note_error)
         self.secrets = SecretCache()
+        self.cluster: Cluster | UnknownCluster = UnknownCluster("the operator has not asked it yet")
+        """Who signs the tokens of its service accounts."""
         self.synced = False
         """Every kind has been listed once. Before that nothing may be published."""
         self.on_dirty: Callable[[], None] = _ignore
@@ -123,6 +125,13 @@ class Store:
         if self.secrets.compare(listed, namespace):
             self.on_dirty()
 
+    def put_cluster(self, cluster: Cluster | UnknownCluster) -> None:
+        """What is known is not forgotten for an answer that did not come."""
+        forgets = isinstance(cluster, UnknownCluster) and isinstance(self.cluster, Cluster)
+        if not forgets and cluster != self.cluster:
+            self.cluster = cluster
+            self.on_dirty()
+
     def resources(self, key_salt: Secret) -> Resources:
         """For compile; unchanged manifests are the same objects as last time."""
         manifests = {
@@ -136,6 +145,7 @@ class Store:
             quotas=cast("tuple[QuotaManifest | BrokenManifest, ...]", manifests[QUOTA.name]),
             secrets=self.secrets.data,
             key_salt=key_salt,
+            cluster=self.cluster,
         )
 
     def _follow(self, key: str) -> None:

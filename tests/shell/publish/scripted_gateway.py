@@ -14,7 +14,7 @@ from gateway_runtime.contract.codec import (
     parse_bucket,
     snapshot_digest,
 )
-from gateway_runtime.contract.health import EndpointReport, HealthReport
+from gateway_runtime.contract.health import EndpointReport, HealthReport, TenantReport
 from gateway_runtime.contract.ids import EndpointId, GatewayId
 from gateway_runtime.contract.stream import (
     Ack,
@@ -123,9 +123,12 @@ class Connection:
     async def refuse(self, parts: list[Delta], resource: str, message: str) -> None:
         await self.say(Nack(version=parts[0].version, faults=(Fault(resource=resource, message=message),)))
 
-    async def report(self, *endpoints: EndpointReport, full: bool = True) -> None:
+    async def report(
+        self, *endpoints: EndpointReport, full: bool = True, tenants: tuple[TenantReport, ...] = ()
+    ) -> None:
         self.gateway.reports += 1
-        await self.say(HealthReport(sequence=self.gateway.reports, full=full, endpoints=endpoints))
+        number = self.gateway.reports
+        await self.say(HealthReport(sequence=number, full=full, endpoints=endpoints, tenants=tenants))
 
     async def hear_end(self) -> tuple[int | None, str]:
         """The close code and reason; what comes before is dropped."""

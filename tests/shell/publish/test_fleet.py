@@ -1,7 +1,7 @@
 """What is known of each gateway."""
 
-from gateway_runtime.contract.health import HealthReport
-from gateway_runtime.contract.ids import GatewayId
+from gateway_runtime.contract.health import HealthReport, KeyUse, LimitReport, TenantReport
+from gateway_runtime.contract.ids import GatewayId, TenantId
 from gateway_runtime.contract.stream import Fault, Nack, Version
 from headgate_operator.publish.fleet import REMEMBERED_S, Fleet
 from headgate_operator.rollup.views import GatewayView
@@ -56,7 +56,7 @@ def test_a_full_report_replaces_and_names_what_changed() -> None:
     first = fleet.report(GW1, report("a", "b"), 10.0)
     second = fleet.report(GW1, report("b", "c"), 11.0)
 
-    assert (first, second) == ({"a", "b"}, {"a", "c"})
+    assert (first.endpoints, second.endpoints) == ({"a", "b"}, {"a", "c"})
     assert set(view_of(fleet).reports) == {"b", "c"}
     assert view_of(fleet).reported_at_s == 11.0
 
@@ -66,11 +66,52 @@ def test_a_partial_report_leaves_the_others_as_they_were() -> None:
     fleet.report(GW1, report("a", "b"), 10.0)
     changed = fleet.report(GW1, report("b", full=False, circuit="Open"), 11.0)
 
-    assert changed == {"b"}
+    assert changed.endpoints == {"b"}
     assert {key: entry.circuit for key, entry in view_of(fleet).reports.items()} == {
         "a": "Closed",
         "b": "Open",
     }
+
+
+def use(tenant: str, used: int, resets_unix_s: float = 60.0, keys: tuple[KeyUse, ...] = ()) -> TenantReport:
+    limit = LimitReport(name="rpm", amount=100, used=used, held=0, resets_unix_s=resets_unix_s)
+    return TenantReport(tenant=TenantId(tenant), limits=(limit,), keys=keys)
+
+
+def tell(fleet: Fleet, now_s: float, *tenants: TenantReport, full: bool = False) -> frozenset[TenantId]:
+    """The tenants about which that was news."""
+    report = HealthReport(sequence=1, full=full, endpoints=(), tenants=tenants)
+    return fleet.report(GW1, report, now_s).tenants
+
+
+def test_what_is_told_of_a_tenant_stays_until_something_else_is_told() -> None:
+    fleet = fleet_of_one()
+    first = tell(fleet, 10.0, use("a", 1), use("b", 1))
+    second = tell(fleet, 11.0, use("b", 2), full=True)
+
+    heard = view_of(fleet).tenants
+    assert (first, second) == ({"a", "b"}, {"b"})
+    assert {tenant: told.report.limits[0].used for tenant, told in heard.items()} == {"a": 1, "b": 2}
+
+
+def test_a_report_of_a_tenant_counts_as_changed_by_its_numbers_alone() -> None:
+    fleet = fleet_of_one()
+    tell(fleet, 10.0, use("a", 1))
+    news = tell(fleet, 11.0, use("a", 1, resets_unix_s=61.0, keys=(KeyUse(key_id="k", last_unix_s=1.0),)))
+    repeated = tell(fleet, 12.0, use("a", 1, resets_unix_s=61.0, keys=(KeyUse(key_id="k", last_unix_s=1.0),)))
+
+    heard = view_of(fleet).tenants[TenantId("a")]
+    assert (news, repeated) == ({"a"}, frozenset())
+    assert (heard.changed_at_s, heard.report.keys[0].key_id) == (10.0, "k")
+
+
+def test_an_empty_report_of_a_tenant_forgets_it() -> None:
+    fleet = fleet_of_one()
+    tell(fleet, 10.0, use("a", 1), TenantReport(tenant=TenantId("never-heard-of"), limits=()))
+    news = tell(fleet, 11.0, TenantReport(tenant=TenantId("a"), limits=()))
+
+    assert news == {"a"}
+    assert view_of(fleet).tenants == {}
 
 
 def test_a_view_that_was_taken_does_not_change_afterwards() -> None:

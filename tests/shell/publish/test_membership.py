@@ -1,14 +1,17 @@
 """Gateways that come, report, leave and come back: their names, their views, their shares."""
 
+from gateway_runtime.contract.health import LimitReport, TenantReport
+from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.stream import Share
 from headgate_operator.publish.change import Change
-from headgate_operator.rollup.views import GatewayView
+from headgate_operator.rollup.views import GatewayView, HeardTenant
 from tests.shell.publish.conftest import Bench
 from tests.shell.publish.fakes import make_provider, make_table
 from tests.shell.publish.scripted_gateway import ScriptedGateway, make_report
 
 ONE = make_table(make_provider(1))
 TWO = make_table(make_provider(1), make_provider(2))
+LIMIT = LimitReport(name="rpm", amount=9, used=1, held=0, resets_unix_s=60.0)
 
 
 def view_of(bench: Bench, gateway: str = "gw-1") -> GatewayView:
@@ -31,6 +34,21 @@ async def test_reports_are_known_with_the_time_of_their_arrival(leader: Bench) -
         "team/p/b": "Open",
     }
     assert view.reported_at_s == leader.clock.now_s
+
+
+async def test_what_tenants_have_used_is_passed_on_by_tenant(leader: Bench) -> None:
+    gateway = ScriptedGateway("gw-1")
+    told = TenantReport(tenant=TenantId("team/quota"), limits=(LIMIT,))
+    async with leader.dial(gateway) as connection:
+        await connection.report(tenants=(told,))
+        news = await leader.wait_event("Reported")
+        leader.clock.turn(5)
+        await connection.report(tenants=(told,))
+        repeated = await leader.wait_event("Reported")
+        heard = view_of(leader).tenants
+
+    assert (news.tenants, repeated.tenants) == ({"team/quota"}, frozenset())
+    assert heard == {"team/quota": HeardTenant(told, leader.clock.now_s - 5)}
 
 
 async def test_a_gateway_that_leaves_is_listed_for_a_minute(leader: Bench) -> None:

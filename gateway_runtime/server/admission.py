@@ -1,0 +1,93 @@
+"""A request before its limits: a question in, the same as it may be asked out, or a refusal.
+
+    bound -> charge all limits or none -> (short: ask the store) -> (refused: wait in the queue) -> go
+
+`request` calls `take_limits` for each request that has a task; `express` charges by itself where nothing
+has to be waited for. All is decided by `engine.limits` and `engine.hold`.
+
+The one subtle rule: what a limit of a shared store has no room for here may be granted a moment later, so
+that after an answer all limits are asked once more. Whoever is refused then is refused.
+"""
+
+from gateway_runtime.contract.table import Route, Tenant
+from gateway_runtime.engine.amounts import Bound
+from gateway_runtime.engine.hold import Reserved, reserve
+from gateway_runtime.engine.limits import Refused, Taken, TenantLimit, take_all
+from gateway_runtime.providers.translation import Question
+from gateway_runtime.server.bound import bound_request, measure_body
+from gateway_runtime.server.journey import Room
+from gateway_runtime.server.record import Record
+from gateway_runtime.server.refusal import refuse_over_limit, refuse_without_store
+from gateway_runtime.server.reload import Running
+from gateway_runtime.server.reservation import Reservation
+
+_ASKS: int = 8
+"""Others may take what was granted for us; more often in a row it is a store that grants nothing."""
+
+
+async def take_limits(
+    room: Room, running: Running, tenant: Tenant, route: Route, question: Question, record: Record
+) -> Question:
+    """Gives the question as it may be asked: with a limit of its output, where one is needed. record: knows
+    the caller. Raises GatewayError.
+    """
+    state = room.state
+    limits = state.limits_for(tenant, record.user, record.key_id, question.body.model)
+    bound: Bound | None = None
+    size, said = 0, None
+    if state.reserves(tenant):
+        size = measure_body(question.body)
+        bound, question, said = bound_request(
+            running.live, tenant, route, question, size, says_limit=not tenant.one_over
+        )
+    began_s = room.clock.now()
+
+    async def take() -> Taken | Reserved | Refused:
+        return await _take(room, limits, tenant, bound)
+
+    queue = tenant.queue
+    outcome: Taken | Reserved | Refused
+    if queue is not None and state.queues.is_waiting(tenant):
+        outcome = await state.queues.wait(tenant, queue, take)
+    else:
+        outcome = await take()
+        if queue is not None and isinstance(outcome, Refused) and not outcome.never:
+            outcome = await state.queues.wait(tenant, queue, take)
+    record.waited_s += room.clock.now() - began_s
+    if isinstance(outcome, Refused):
+        if outcome.resource == "Requests":
+            record.standing = outcome.standing
+        elif outcome.resource.endswith("Tokens"):
+            record.tokens = outcome.standing
+        record.refused = outcome
+        raise refuse_over_limit(tenant, outcome)
+    if isinstance(outcome, Taken):
+        record.standing = outcome.standing
+    else:
+        assert bound is not None, "what is reserved was bounded"
+        record.standing, record.tokens = outcome.requests, outcome.tokens
+        record.reservation = Reservation(outcome.hold, bound, size, said)
+    return question
+
+
+async def _take(
+    room: Room, limits: tuple[TenantLimit, ...], tenant: Tenant, bound: Bound | None
+) -> Taken | Reserved | Refused:
+    """Once, the store included. Raises GatewayError when it is away."""
+    desk = room.state.desk
+    for _ in range(_ASKS):
+        outcome = charge(limits, tenant, bound, room.clock.now())
+        if not isinstance(outcome, Refused) or not outcome.askable or desk is None:
+            return outcome
+        if not await desk.ask(outcome.askable):
+            raise refuse_without_store(tenant, outcome.standing.name)
+    return outcome
+
+
+def charge(
+    limits: tuple[TenantLimit, ...], tenant: Tenant, bound: Bound | None, now_s: float
+) -> Taken | Reserved | Refused:
+    """bound: None where all limits are of requests."""
+    if bound is None:
+        return take_all(limits, now_s)
+    return reserve(limits, bound, now_s, allow_unpriced=tenant.allow_unpriced, one_over=tenant.one_over)

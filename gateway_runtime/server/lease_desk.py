@@ -1,0 +1,292 @@
+"""Limits that gateways share through a store: what `book` makes where there is one, and who talks to it.
+
+    request is short of room -> ask --.
+    every BEAT_S, what was spent -----+-> one exchange for each turn of the loop -> grants -> requests go on
+    every PEERS_S -> beat: who else is there, and who waits for us to assert
+
+`request` awaits `ask` when its limits say that the store might have room; everything else happens beside it.
+What is said and what follows is decided in `engine.lease_root`, which sees one call at a time for each root.
+
+The one subtle rule: while the store is away nobody waits for it. Requests live on what was granted before, to
+the end of its term, and are then refused; one attempt in each beat finds out whether it is back.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from gateway_runtime.contract.amount import find_amount
+from gateway_runtime.contract.stream import Share
+from gateway_runtime.contract.table import Limit, Tenant
+from gateway_runtime.engine.book import LimitIdentity
+from gateway_runtime.engine.calendar import find_period, find_zone
+from gateway_runtime.engine.lease import LeasedLimit, Term
+from gateway_runtime.engine.lease_call import RECOVERY_MS, LeaseCall
+from gateway_runtime.engine.lease_root import LeaseRoot
+from gateway_runtime.engine.limits import Short, TenantLimit
+from gateway_runtime.server.endpoint import Clock
+from gateway_runtime.stores.store import LimitStore, Recovery, StoreAway
+
+log = structlog.get_logger()
+
+BEAT_S: Final = 0.1
+PEERS_S: Final = 0.25
+ASK_S: Final = 3.0
+"""The longest that a request waits for grants, while other gateways assert. A guess: until all have beaten
+twice.
+"""
+_SWEEP_S: Final = 30.0
+
+
+class LeaseDesk:
+    def __init__(
+        self, store: LimitStore, name: str, clock: Clock, share: Share, *, term: Term | None = None
+    ) -> None:
+        """name: of the gateway."""
+        self._store = store
+        # Another process under the same name must not pass for this one: see `lease_root`.
+        self._gateway = f"{name}-{secrets.token_hex(4)}"
+        self._clock = clock
+        self.share = share
+        self._term = term or Term()
+        self._roots: dict[str, LeaseRoot] = {}
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._pressed: set[str] = set()
+        self._exchanges: set[asyncio.Task[None]] = set()
+        self._is_due = False
+        self.is_away = False
+        """The last exchange failed."""
+        self.sweep: Callable[[float], None] = lambda _: None
+        """Called now and then: what nothing counts any more may be forgotten. `state` sets it."""
+        self._peers: dict[str, float] = {self._gateway: clock.now()}
+        """When each was seen."""
+        self._alive: tuple[str, ...] = (self._gateway,)
+        self._remembers_since_s = -1e9
+        """Since when the store has had its memory, as far as we know."""
+
+    # What the book asks: see `book.Maker`.
+
+    def build(self, owner: Tenant, limit: Limit, key: LimitIdentity) -> LeasedLimit:
+        root_id = owner.parent or owner.id
+        root = self._roots.get(root_id)
+        if root is None:
+            root = self._roots[root_id] = LeaseRoot(root_id, self._gateway)
+        return LeasedLimit(
+            limit.name,
+            find_amount(limit, self._clock.unix()),
+            limit.resource,
+            limit.window_s,
+            key="/".join((*key.kind, key.value)),
+            root=root_id,
+            shadow=limit.shadow,
+            periods=self._find_periods(limit),
+            strict=owner.deny_without_store,
+            term=self._term,
+            on_use=root.note,
+        )
+
+    def update(self, built: TenantLimit, owner: Tenant, limit: Limit) -> None:
+        assert isinstance(built, LeasedLimit), "the book has only what this has built"
+        built.configure(
+            find_amount(limit, self._clock.unix()),
+            limit.window_s,
+            shadow=limit.shadow,
+            periods=self._find_periods(limit),
+            strict=owner.deny_without_store,
+        )
+
+    def forget(self, built: TenantLimit) -> None:
+        assert isinstance(built, LeasedLimit), "the book has only what this has built"
+        root = self._roots.get(built.root)
+        if root is not None and built.is_idle(self._clock.now()):
+            root.forget(built)
+
+    # What requests ask.
+
+    async def ask(self, short: Sequence[Short]) -> bool:
+        """Returns when the store has answered: ask the limits again. False: it is away. short: what
+        `limits.find_askable` has found, of one root.
+        """
+        root = self._root_of(short)
+        if root is None or self.is_away:
+            return False
+        give_up_s = self._clock.now() + ASK_S
+        while True:
+            answered = asyncio.get_running_loop().create_future()
+            root.press(short)
+            self._waiting.setdefault(root.id, []).append(answered)
+            self._pressed.add(root.id)
+            self._flush_soon()
+            await answered
+            if self._knows_more(root):
+                return not self.is_away
+            left_s = give_up_s - self._clock.now()
+            if left_s <= 0:
+                return False
+            # Grants come when all gateways have asserted, or a window has passed; the next beat may tell.
+            await asyncio.sleep(min(left_s, BEAT_S))
+
+    # What runs beside them.
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        await self._beat()
+        next_peers_s = next_sweep_s = self._clock.now()
+        while True:
+            await asyncio.sleep(BEAT_S)
+            now_s = self._clock.now()
+            if now_s >= next_peers_s or self.is_away:
+                next_peers_s = now_s + PEERS_S
+                await self._beat()
+            if now_s >= next_sweep_s:
+                next_sweep_s = now_s + _SWEEP_S
+                self.sweep(now_s)
+            self._flush(every=True)
+
+    async def finish(self) -> None:
+        """What was spent is told, and what is left is given back; nobody waits for us after that."""
+        for _ in range(3):  # what an answer brings may have to be told again
+            self._flush(every=True, recall=True)
+            if not self._exchanges:
+                break
+            await asyncio.gather(*self._exchanges)
+        try:
+            if not self.is_away:
+                await self._store.leave(self._gateway)
+        except StoreAway as error:
+            log.warning("limit store is away", reason=str(error))
+        await self._store.close()
+
+    async def _beat(self) -> None:
+        recoveries = [Recovery(root.id, root.epoch) for root in self._roots.values() if root.is_recovering]
+        try:
+            beat = await self._store.beat(self._gateway, recoveries)
+        except StoreAway as error:
+            self._note_away(error)
+            return
+        self._note_back()
+        now_s = self._clock.now()
+        if not beat.was_known:
+            self._remembers_since_s = now_s
+        elif now_s - self._remembers_since_s > RECOVERY_MS / 1000:
+            self._peers = {}  # its list is complete, and without those that left
+        self._peers.update(dict.fromkeys(beat.peers, now_s))
+        self._alive = beat.alive
+        for root_id, epoch in beat.recoveries:
+            root = self._roots.get(root_id)
+            if root is None:
+                root = self._roots[root_id] = LeaseRoot(root_id, self._gateway)
+            if root.expect(epoch):
+                self._pressed.add(root_id)
+                self._flush_soon()
+
+    def _knows_more(self, root: LeaseRoot) -> bool:
+        return self.is_away or not root.is_recovering
+
+    def _root_of(self, short: Sequence[Short]) -> LeaseRoot | None:
+        limit = short[0].limit
+        return self._roots.get(limit.root) if isinstance(limit, LeasedLimit) else None
+
+    def _flush_soon(self) -> None:
+        """In this turn of the loop, with whatever else wants to be said in it."""
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self, *, every: bool = False, recall: bool = False) -> None:
+        self._is_due = False
+        now_s = self._clock.now()
+        wanted = list(self._roots) if every else [root for root in self._roots if root in self._pressed]
+        calls: list[tuple[LeaseRoot, LeaseCall]] = []
+        for root_id in wanted:
+            root = self._roots[root_id]
+            if root.is_asking or self.is_away:
+                continue
+            self._pressed.discard(root_id)
+            if recall:
+                root.recall()
+            call = root.build_call(
+                now_s, max(self.share.gateways, len(self._alive)), self._list_peers(root), self._term
+            )
+            if call is not None:
+                calls.append((root, call))
+            else:
+                self._wake(root)
+        if calls:
+            task = asyncio.get_running_loop().create_task(self._exchange(calls))
+            self._exchanges.add(task)
+            task.add_done_callback(self._exchanges.discard)
+
+    def _list_peers(self, root: LeaseRoot) -> tuple[str, ...]:
+        """Those that have to assert before a store without a memory grants anything."""
+        now_s = self._clock.now()
+        remembered_s = now_s - self._remembers_since_s
+        if not root.was_forgotten and remembered_s > RECOVERY_MS / 1000:
+            return self._alive  # it has forgotten nothing: nobody has ever used this root
+        return tuple(peer for peer, seen_s in self._peers.items() if now_s - seen_s < RECOVERY_MS / 1000)
+
+    async def _exchange(self, calls: Sequence[tuple[LeaseRoot, LeaseCall]]) -> None:
+        try:
+            answers = await self._store.exchange([(root.id, call) for root, call in calls])
+        except StoreAway as error:
+            for root, _ in calls:
+                root.fail()
+            self._note_away(error)
+        except BaseException:
+            for root, _ in calls:
+                root.fail()
+            raise
+        else:
+            self._note_back()
+            now_s = self._clock.now()
+            for (root, _), answer in zip(calls, answers, strict=True):
+                root.apply(answer, now_s)
+                if root.has_to_assert:
+                    self._pressed.add(root.id)
+        for root, _ in calls:
+            if not root.has_to_assert or self.is_away:
+                self._wake(root)
+        if self._pressed and not self.is_away:
+            self._flush_soon()
+
+    def _wake(self, root: LeaseRoot) -> None:
+        for answered in self._waiting.pop(root.id, ()):
+            if not answered.done():
+                answered.set_result(None)
+
+    def _note_away(self, error: StoreAway) -> None:
+        if not self.is_away:
+            self.is_away = True
+            log.error("limit store is away", reason=str(error))
+        for root in self._roots.values():
+            self._wake(root)
+
+    def _note_back(self) -> None:
+        if self.is_away:
+            self.is_away = False
+            log.info("limit store is back")
+
+    def _find_periods(self, limit: Limit) -> "_Periods | None":
+        return None if limit.calendar is None else _Periods(limit, self._clock)
+
+
+class _Periods:
+    """See `lease.Periods`."""
+
+    def __init__(self, limit: Limit, clock: Clock) -> None:
+        assert limit.calendar is not None, "a rolling window has no periods"
+        self._calendar = limit.calendar
+        self._zone = find_zone(limit.zone)
+        self._clock = clock
+
+    def told(self) -> tuple[int, ...]:
+        this = find_period(self._clock.unix(), self._calendar, self._zone)
+        following = find_period(this.end_unix_s, self._calendar, self._zone)
+        return tuple(moment * 1000 for moment in (*this, *following))
+
+    def left_s(self) -> float:
+        unix_s = self._clock.unix()
+        return find_period(unix_s, self._calendar, self._zone).end_unix_s - unix_s
