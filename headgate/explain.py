@@ -57,7 +57,7 @@ class Need:
     """Held against the limits while the request runs. False: they count nothing but requests."""
     input_tokens: int
     output_tokens: int | None
-    """None: nothing bounds it, since it says nothing itself and is told nothing."""
+    """None: nothing bounds it, since it says nothing itself and no limit counts it."""
     cost_usd: str | None
     """At the dearest endpoint, those of fallbacks included. None: no bound, or one of them has no known
     price.
@@ -177,9 +177,8 @@ def _explain_route(
     size = measure_body(question.body)
     bounded = bound_request(live, tenant, route, question, size)
     copy = bound_request(live, tenant, structs.replace(route, hedge=None), question, size).bound
-    says_limit = reserved and not tenant.one_over
-    is_bounded = says_limit or bounded.said is None
-    sent = bounded.question if says_limit else question
+    is_bounded = reserved or bounded.said is None
+    sent = bounded.question if reserved else question
     estimates = question.operation.kind == "count" and not counts_tokens(live, route)
     steps = () if estimates else list_steps(live, route, sent, copy if is_bounded else None)
     fallbacks = () if estimates else list_fallbacks(live, tenant, route, copy if is_bounded else None)

@@ -125,15 +125,15 @@ def _describe(
         needs=None if need is None else _tell(resource, need),
         fits=None if takes_rest or not need else built.amount // need,
         takes_rest=takes_rest,
-        refusal=_judge(owner, built, tenant, bound if reserved else None),
+        refusal=_judge(rule, built, tenant, bound if reserved else None, now_unix_s),
     )
 
 
-def _judge(owner: Tenant, limit: TenantLimit, tenant: Tenant, bound: Bound | None) -> str:
+def _judge(rule: Limit, limit: TenantLimit, tenant: Tenant, bound: Bound | None, now_unix_s: float) -> str:
     outcome = charge((limit,), tenant, bound, 0.0)
     if not isinstance(outcome, Refused):
         return ""
-    error = refuse_over_limit(owner, outcome)
+    error = refuse_over_limit(rule, outcome, now_unix_s)
     return f"{error.code.id} {error.message}"
 
 

@@ -86,8 +86,8 @@ def _describe_fallback(fallback: FallbackStep) -> str:
 
 def _describe_need(need: Need) -> str:
     if need.output_tokens is None:
-        why = "the quota's overshoot is OneRequest" if need.reserved else "no limit counts it"
-        return f"needs at most {need.input_tokens} input tokens; nothing bounds its output, since {why}"
+        said = f"needs at most {need.input_tokens} input tokens"
+        return f"{said}; nothing bounds its output, since no limit counts it"
     parts = [f"{need.input_tokens} input tokens", f"{need.output_tokens} output tokens"]
     if need.cost_usd is not None:
         parts.append(f"{need.cost_usd} US dollars")

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from bench.limits.costs import ABOUT, measure_costs, tabulate_costs
-from bench.limits.crash import Crash, NotOver, Stage
+from bench.limits import costs, crash
 from bench.limits.crash_report import describe_crash, tabulate_crashes
-from bench.limits.exact import HEADGATE, Trial, list_peers, run_trial
-from bench.limits.exact_report import describe_exact, tabulate_limits, tabulate_outcomes
+from bench.limits.exact import HEADGATE, PEERS, Trial, run_trial
+from bench.limits.exact_report import describe_exact, describe_peers, tabulate_limits, tabulate_outcomes
 from bench.limits.quota import MINUTE_S, build_quota_table
-from bench.limits.scenarios import list_scenarios, offer_requests, offer_streams
+from bench.limits.scenarios import PEER_TIMES, list_scenarios, offer_requests, offer_streams
 from bench.limits.store import NoStore
 from bench.results import write_section
 from bench.speed.environment import Python, prepare_python
@@ -51,7 +50,7 @@ def main() -> None:
             sys.stdout.write("\n".join((*lines, "")))
             if not options.quick:
                 write_section(f"Limits: {name}", f"python -m bench.limits {name}", lines)
-    except (NoGo, NoStore, TooFewCores, NotStarted, LoadFailed, NotOver) as error:
+    except (NoGo, NoStore, TooFewCores, NotStarted, LoadFailed, crash.NotOver) as error:
         sys.exit(f"limits: {error}")
 
 
@@ -60,38 +59,39 @@ def run_costs(cores: Cores, python: Python, folder: Path, *, quick: bool) -> tup
     os.sched_setaffinity(0, {cores.load})
     rounds, seconds = (3, 0.7) if quick else (9, 2.0)
     try:
-        results = measure_costs(build_programs(find_cache()), cores, python, folder, rounds, seconds, say)
+        stage = costs.Stage(build_programs(find_cache()), cores, python, folder, say)
+        results = stage.measure(rounds, seconds)
     finally:
         os.sched_setaffinity(0, usable)
-    return f"{ABOUT} {rounds} rounds of {seconds:g} s.", [tabulate_costs(results)]
+    return costs.describe_costs(rounds, seconds), [costs.tabulate_costs(results)]
 
 
 def run_exact(cores: Cores, python: Python, folder: Path, *, quick: bool) -> tuple[str, Sequence[Table]]:
     ours = list_scenarios(_QUICK_WINDOW_S if quick else MINUTE_S)
     # A peer counts minutes of the clock, so that even a short run of it needs one.
-    windows = 1 if quick else 3
-    theirs = (offer_requests(MINUTE_S, windows), offer_streams(MINUTE_S, windows))
+    theirs = [offer_requests(MINUTE_S, windows=1, times=PEER_TIMES)]
+    if not quick:
+        theirs = [offer(MINUTE_S, times=PEER_TIMES) for offer in (offer_requests, offer_streams)]
     planned = [(HEADGATE, scenario) for scenario in ours]
-    planned += [(peer, scenario) for peer in list_peers() for scenario in theirs]
+    planned += [(peer, scenario) for peer in PEERS for scenario in theirs]
     trials: list[Trial] = []
     for contestant, scenario in planned:
         say(f"{contestant.name}: {scenario.name}, {scenario.duration_s:.0f} s")
         trials.append(run_trial(contestant, scenario, cores, python, folder))
-    return describe_exact(), [tabulate_limits(trials), tabulate_outcomes(trials)]
+    return f"{describe_exact()}\n\n{describe_peers()}", [tabulate_limits(trials), tabulate_outcomes(trials)]
 
 
 def run_crash(cores: Cores, python: Python, folder: Path, *, quick: bool) -> tuple[str, Sequence[Table]]:
-    times, requests, least_s, most_s = (3, 0, 1.0, 2.0) if quick else (10, 1_000_000, 6.0, 12.0)
+    times, requests, least_s, most_s = (3, 0, 1.0, 2.0) if quick else (10, 1_000_000, 12.0, 24.0)
     programs = build_programs(find_cache())
     draw = random.Random(_SEED)
-    crashes: list[Crash] = []
+    crashes: list[crash.Crash] = []
     with programs.start_mock(cores.load, folder) as upstreams:
         table = build_quota_table((), upstreams[0], folder / "manifests")
-        stage = Stage(programs, cores, python, folder, table)
+        stage = crash.Stage(programs, cores, python, folder, table)
         while len(crashes) < times or sum(one.answered for one in crashes) < requests:
-            crash = stage.crash(len(crashes) + 1, draw.uniform(least_s, most_s))
-            crashes.append(crash)
-            say(f"{len(crashes)}: {crash}")
+            crashes.append(stage.crash(len(crashes) + 1, draw.uniform(least_s, most_s)))
+            say(f"{len(crashes)}: {crashes[-1]}")
     return describe_crash(), [tabulate_crashes(crashes)]
 
 

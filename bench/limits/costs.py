@@ -8,12 +8,13 @@ CPU time is read a little after the last answer, for all rows alike.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bench.limits.processes import Running, spell_gateway, start_all
+from bench.limits.processes import Program, Running, spell_gateway, start_all
 from bench.limits.quota import DAY_S, HOUR_S, MINUTE_S, MODEL, PICOS_PER_USD, build_quota_table
 from bench.limits.store import StoreServer
 from bench.providers.bodies import build_chat
@@ -58,65 +59,70 @@ ROWS: Final = (
     Row("the same, leased from Redis", shares=True, goal_us=12.0),
     Row("the same, Redis asked by each request", shares=True, strict=True, goal_us=25.0),
 )
-ABOUT: Final = (
-    "Limits of requests per minute, total tokens per hour and US dollars per day, with amounts that are never "
-    "reached; the ledger is a SQLite file. 1 KB chat bodies. One core has the gateway, the other the loader, "
-    "the provider and Redis; rows in turn, round after round. What is more than without is the median of the "
-    "rounds' own differences; beside it the same of the least that each row had in any round."
-)
 
 
-class Costs(NamedTuple):
-    results: Results
-    rounds: int
+@dataclass(frozen=True, slots=True)
+class Stage:
+    programs: Programs
+    cores: Cores
+    python: Python
+    folder: Path
+    say: Callable[[str], None]
 
-
-def measure_costs(
-    programs: Programs,
-    cores: Cores,
-    python: Python,
-    folder: Path,
-    rounds: int,
-    seconds: float,
-    say: Callable[[str], None],
-) -> Results:
-    """Raises NoStore."""
-    with ExitStack() as stack:
-        upstream = stack.enter_context(programs.start_mock(cores.load, folder))[0]
-        store = stack.enter_context(StoreServer(folder / "store", [cores.load]))
-        running: dict[str, Running] = {}
+    def measure(self, rounds: int, seconds: float) -> Results:
+        """seconds: of one run of the loader. Raises NoStore."""
         absent: dict[str, str] = {}
-        for row in ROWS:
-            program = spell_row(row, upstream, store, folder / spell_folder(row.name), python)
-            try:
-                (running[row.name],) = stack.enter_context(start_all([program], [cores.gateway]))
-            except NotStarted as error:
-                absent[row.name] = str(error)
-                say(f"absent: {row.name}: {error}")
+        with ExitStack() as stack:
+            upstream = stack.enter_context(self.programs.start_mock(self.cores.load, self.folder))[0]
+            store = stack.enter_context(StoreServer(self.folder / "store", [self.cores.load]))
+            running: dict[str, Running] = {}
+            for row in ROWS:
+                program = spell_row(row, upstream, store, self.folder / spell_folder(row.name), self.python)
+                try:
+                    (running[row.name],) = stack.enter_context(start_all([program], [self.cores.gateway]))
+                except NotStarted as error:
+                    absent[row.name] = str(error)
+            return self._run_rounds(running, absent, rounds, seconds)
 
-        def fire(name: str, seconds: float) -> Sample:
-            order = Order(body=build_chat(MODEL), seconds=seconds, connections=CONNECTIONS)
-            began_s = read_cpu_s(running[name].pid)
-            load = programs.run_load(running[name].port, order, cores.load, folder)
-            time.sleep(_REST_S)
-            cpu_s = read_cpu_s(running[name].pid) - began_s
-            return Sample(load=load, cpu_s=cpu_s, memory_before_mb=0.0, memory_peak_mb=0.0)
-
+    def _run_rounds(
+        self, running: Mapping[str, Running], absent: dict[str, str], rounds: int, seconds: float
+    ) -> Results:
         samples: dict[str, list[Sample]] = {name: [] for name in running}
-        for name in running:
-            _try(name, _WARM_UP_S, fire, absent)
+        names = list(running)
+        for name in names:
+            self._try(name, running, _WARM_UP_S, absent)
         for number in range(rounds):
-            first = number % len(ROWS)  # nobody is always the one behind a busy neighbour
-            for row in (*ROWS[first:], *ROWS[:first]):
-                sample = _try(row.name, seconds, fire, absent)
+            first = number % len(names)  # nobody is always the one behind a busy neighbour
+            for name in (*names[first:], *names[:first]):
+                sample = self._try(name, running, seconds, absent)
                 if sample is not None:
-                    samples[row.name].append(sample)
+                    samples[name].append(sample)
             told = (f"{name} {cpu_us(taken[-1]) or 0:.1f} µs" for name, taken in samples.items() if taken)
-            say(f"round {number + 1} of {rounds}: {'; '.join(told)}")
-    return Results({name: tuple(taken) for name, taken in samples.items() if taken}, absent)
+            self.say(f"round {number + 1} of {rounds}: {'; '.join(told)}")
+        return Results({name: tuple(taken) for name, taken in samples.items() if taken}, absent)
+
+    def _try(
+        self, name: str, running: Mapping[str, Running], seconds: float, absent: dict[str, str]
+    ) -> Sample | None:
+        """A row that fails once is left out from then on, so that samples of one place are of one round."""
+        if name in absent:
+            return None
+        try:
+            return self._fire(running[name], seconds)
+        except LoadFailed as error:
+            absent[name] = f"it failed: {error}"
+            return None
+
+    def _fire(self, gateway: Running, seconds: float) -> Sample:
+        order = Order(body=build_chat(MODEL), seconds=seconds, connections=CONNECTIONS)
+        began_s = read_cpu_s(gateway.pid)
+        load = self.programs.run_load(gateway.port, order, self.cores.load, self.folder)
+        time.sleep(_REST_S)
+        cpu_s = read_cpu_s(gateway.pid) - began_s
+        return Sample(load=load, cpu_s=cpu_s, memory_before_mb=0.0, memory_peak_mb=0.0)
 
 
-def spell_row(row: Row, upstream: int, store: StoreServer, folder: Path, python: Python):
+def spell_row(row: Row, upstream: int, store: StoreServer, folder: Path, python: Python) -> Program:
     table = build_quota_table(row.limits, upstream, folder / "manifests", deny_without_store=row.strict)
     options: list[str | Path] = []
     if row.keeps_ledger:
@@ -124,6 +130,16 @@ def spell_row(row: Row, upstream: int, store: StoreServer, folder: Path, python:
     if row.shares:
         options += ["--limit-store", store.build_url(spell_folder(row.name))]
     return spell_gateway(spell_folder(row.name), table, folder, python, options)
+
+
+def describe_costs(rounds: int, seconds: float) -> str:
+    return (
+        "Limits of requests per minute, total tokens per hour and US dollars per day, with amounts that "
+        "are never reached; the ledger is a SQLite file. 1 KB chat bodies. One core has the gateway, the "
+        "other has loader, provider and Redis; rows in turn, round after round. What is more is the median "
+        "of the rounds' own differences; beside it the difference of the least that each row had in any "
+        f"round. {rounds} rounds of {seconds:g} s."
+    )
 
 
 def tabulate_costs(results: Results) -> Table:
@@ -157,19 +173,6 @@ def tabulate_costs(results: Results) -> Table:
 def find_least(results: Results, row: str) -> float | None:
     """Of all rounds: what disturbs only ever adds."""
     return min((us for sample in results.samples.get(row, ()) if (us := cpu_us(sample))), default=None)
-
-
-def _try(
-    name: str, seconds: float, fire: Callable[[str, float], Sample], absent: dict[str, str]
-) -> Sample | None:
-    """A row that fails once is left out from then on, so that samples of one place are of one round."""
-    if name in absent:
-        return None
-    try:
-        return fire(name, seconds)
-    except LoadFailed as error:
-        absent[name] = f"it failed: {error}"
-        return None
 
 
 def _show_added(added: float | None) -> str:

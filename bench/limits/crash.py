@@ -1,5 +1,5 @@
-"""What `kill -9` loses: a gateway under full load, everything of it killed at a chance moment, again and again,
-and then every answer held against the ledger.
+"""What `kill -9` loses: a gateway under full load, all of it killed at a chance moment, again and again, and
+every answer held against the ledger.
 
     gateway with two workers, loaders that note ids -> kill -9 -> a gateway that takes over -> Crash
 

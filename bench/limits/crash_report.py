@@ -15,10 +15,10 @@ _OF_A_KILL: Final = frozenset(("closed", "connect", "cut"))
 def describe_crash() -> str:
     return (
         f"A gateway with {WORKERS} workers and a ledger in SQLite serves {CHATS} connections that ask for "
-        f"chats and {STREAMS} that ask for streams of {STREAM_CHUNKS} chunks, as fast as they are answered. At "
-        "a chance moment all its processes are killed (-9). Another gateway with the same ledger is started, "
-        "writes what the dead have left, and is stopped. Then each request whose caller has got all of its "
-        "answer is looked for in the ledger, which is one and the same all the time."
+        f"chats and {STREAMS} that ask for streams of {STREAM_CHUNKS} chunks, as fast as they are answered. "
+        "At a chance moment all its processes are killed (-9). Another gateway with the same ledger is "
+        "started, writes what the dead have left, and is stopped. Then each request whose caller has got "
+        "all of its answer is looked for in the ledger, which is one and the same all the time."
     )
 
 

@@ -10,6 +10,8 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -59,18 +61,6 @@ class Trial(NamedTuple):
     """Why there is nothing of the above."""
 
 
-HEADGATE: Final = Contestant("Headgate", lambda scenario, place: spell_gateways(scenario, place))
-
-
-def list_peers() -> tuple[Contestant, ...]:
-    return tuple(
-        Contestant(
-            name, lambda scenario, place, way=way: spell_litellms(way, scenario, place), counts_minutes=True
-        )
-        for name, way in WAYS.items()
-    )
-
-
 def spell_gateways(scenario: Scenario, place: Place) -> Sequence[Program]:
     table = build_quota_table(scenario.limits, place.upstream, place.folder / "manifests")
     options = ("--limit-store", place.store.build_url("bench"))
@@ -90,13 +80,21 @@ def spell_litellms(way: str, scenario: Scenario, place: Place) -> Sequence[Progr
     return programs
 
 
+HEADGATE: Final = Contestant("Headgate", spell_gateways)
+PEERS: Final = tuple(
+    Contestant(name, partial(spell_litellms, way), counts_minutes=True) for name, way in WAYS.items()
+)
+
+
 def run_trial(
     contestant: Contestant, scenario: Scenario, cores: Cores, python: Python, folder: Path
 ) -> Trial:
     """Takes the scenario's time, and some seconds. Raises NoStore."""
     where = folder / spell_folder(f"{contestant.name} {scenario.name}")
-    upstream = Upstream(scenario.script, random.Random(_SEED))
-    with StoreServer(where / "store", cores) as store:
+    with (
+        closing(Upstream(scenario.script, random.Random(_SEED))) as upstream,
+        StoreServer(where / "store", cores) as store,
+    ):
         programs = contestant.spell(scenario, Place(upstream.port, store, where, python))
         if isinstance(programs, Missing):
             return Trial(contestant.name, scenario, absent=programs.reason)

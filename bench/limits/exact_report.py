@@ -12,9 +12,10 @@ from bench.limits.exact import HEADGATE, Trial
 from bench.limits.figures import TRAVEL_S, Charge, find_most, find_most_on_the_clock, sum_between
 from bench.limits.offer import Outcome
 from bench.limits.quota import MINUTE_S, PICOS_PER_USD, price_picos
-from bench.limits.scenarios import GATEWAYS, TIMES_OFFERED
+from bench.limits.scenarios import GATEWAYS, PEER_TIMES, TIMES
 from bench.limits.upstream import Arrival
 from bench.speed.goals import NOTHING_ASKED, Judged
+from bench.speed.installs import LITELLM
 from bench.speed.tables import Table, build_table
 from gateway_runtime.contract.table import Limit, LimitResource
 
@@ -41,12 +42,26 @@ class Found(NamedTuple):
 
 def describe_exact() -> str:
     return (
-        f"{GATEWAYS} processes share one Redis and both cores with it, with the callers and with the provider. "
-        f"One tenant is offered {TIMES_OFFERED} times of what its limits let through, at a fixed rate, each "
-        "process in turn; nobody tries again. The most is found in the provider's log, over all stretches of "
-        f"a window's length (less {TRAVEL_S * 1000:.0f} ms, for the way from admission to arrival). Used is "
-        "the share of the amount, where it is the limit that binds. Redis keeps nothing on disk: it comes "
-        "back empty."
+        f"{GATEWAYS} processes share one Redis, and two cores with it, with the callers and with the "
+        f"provider. One tenant is offered {TIMES} times of what its limits let through, at a fixed rate, "
+        "each process in turn; nobody tries again. The most is found in the provider's log, over all "
+        f"stretches of a window's length (less {TRAVEL_S * 1000:.0f} ms, for the way from admission to "
+        "arrival). Used is the share of the amount: of requests and tokens in the windows in which they "
+        "are the limit that binds, of money in all. Redis keeps nothing on disk, so that it comes back "
+        "empty."
+    )
+
+
+def describe_peers() -> str:
+    """What exactly was configured."""
+    return (
+        f"LiteLLM's proxy {LITELLM.version}, without its database: {GATEWAYS} processes with one and the "
+        "same file; `redis_host` and `redis_port`, `disable_cooldowns: true` and `num_retries: 0` of the "
+        "router; `rpm` (or `tpm`) of its only deployment, enforced in the way that stands in its name; the "
+        "money as `provider_budget_config` with `time_period: 1d`, and the prices as "
+        f"`input_cost_per_token` and `output_cost_per_token`. It is offered {PEER_TIMES} times of the "
+        f"limit, as two cores do not serve {TIMES} times of it. Limits of a key need its database, so there "
+        "are none."
     )
 
 

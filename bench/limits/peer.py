@@ -1,11 +1,11 @@
-"""LiteLLM's proxy as far as it can be told limits without its database: a `Program` for each of its processes.
+"""LiteLLM's proxy, as far as it can be told limits without its database: a `Program` for each process of it.
 
     requests, tokens   rpm and tpm of the deployment, counted in Redis
     money              the budget of its provider, which Redis adds up
 
-`exact` starts them. A key of its own with limits of its own would need PostgreSQL, so that the limits here are
-of the deployment, which stands for the tenant: it has no other caller. WAYS are those that its router
-has for rpm and tpm; both count minutes of the clock.
+`exact` starts them. A key with limits of its own would need PostgreSQL, so that the limits here are of the
+deployment, which stands for the tenant: it has no other caller. WAYS are those that its router has to enforce
+rpm and tpm; both count minutes of the clock.
 """
 
 from collections.abc import Mapping

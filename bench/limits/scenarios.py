@@ -1,9 +1,8 @@
 """What `exact` offers to four gateways, and under which limits: five times of what they let through.
 
     requests and money    requests per window, and a budget of a rolling day that ends in the third window
-    the same, Redis away  it is killed while nothing is left of the window, or while it is being used, and
-                          comes back empty
     tokens with streams   total tokens per window; a stream may use twice of what it does
+    the same, Redis killed, for a third of a window; it comes back empty
 
 `exact` reads them. Windows are a minute, or ten seconds in a quick run; the rest follows from their length.
 """
@@ -16,7 +15,10 @@ from bench.limits.upstream import Script
 from gateway_runtime.contract.table import Limit
 
 GATEWAYS: Final = 4
-TIMES_OFFERED: Final = 5
+TIMES: Final = 5
+"""What is offered, by what the limits let through."""
+PEER_TIMES: Final = 2
+"""Four processes of LiteLLM on two cores do not come to much more than 60 requests a second."""
 _REQUESTS_PER_MINUTE: Final = 1000
 _TOKENS_PER_MINUTE: Final = 100_000
 _BUDGET_WINDOWS: Final = 2.5
@@ -56,22 +58,24 @@ class Scenario(NamedTuple):
 
 
 def list_scenarios(window_s: float) -> tuple[Scenario, ...]:
-    calm = offer_requests(window_s)
-    outage_s = window_s / 3
+    requests, streams = offer_requests(window_s), offer_streams(window_s)
+    # In the middle of the second window, and while its amount is being used: that takes a fifth of it.
     idle_s, busy_s = 1.5 * window_s, 1.1 * window_s
     return (
-        calm,
-        calm._replace(
-            name=f"{calm.name}, Redis killed when all is used", outage=Outage(idle_s, idle_s + outage_s)
-        ),
-        calm._replace(
-            name=f"{calm.name}, Redis killed while it is used", outage=Outage(busy_s, busy_s + outage_s)
-        ),
-        offer_streams(window_s),
+        requests,
+        _without_store(requests, idle_s, "when all is used"),
+        _without_store(requests, busy_s, "while it is used"),
+        streams,
+        _without_store(streams, busy_s, "while it is used"),
     )
 
 
-def offer_requests(window_s: float, windows: float = 3) -> Scenario:
+def _without_store(scenario: Scenario, kill_s: float, when: str) -> Scenario:
+    outage = Outage(kill_s, kill_s + scenario.window_s / 3)
+    return scenario._replace(name=f"{scenario.name}, Redis killed {when}", outage=outage)
+
+
+def offer_requests(window_s: float, windows: float = 3, times: float = TIMES) -> Scenario:
     script = Script(60, 20, 100, latency_s=0.1)
     requests = round(_REQUESTS_PER_MINUTE * window_s / MINUTE_S)
     mean_picos = (
@@ -86,13 +90,13 @@ def offer_requests(window_s: float, windows: float = 3) -> Scenario:
         ),
         windows,
         whole_windows=min(2, int(windows)),
-        rate_per_s=TIMES_OFFERED * requests / window_s,
+        rate_per_s=times * requests / window_s,
         body=_build_body(max_tokens=120),
         script=script,
     )
 
 
-def offer_streams(window_s: float, windows: float = 3) -> Scenario:
+def offer_streams(window_s: float, windows: float = 3, times: float = TIMES) -> Scenario:
     script = Script(100, 150, 250, latency_s=0.1, chunks=20, chunk_s=0.05)
     tokens = round(_TOKENS_PER_MINUTE * window_s / MINUTE_S)
     mean = script.input_tokens + script.mean_output_tokens
@@ -101,7 +105,7 @@ def offer_streams(window_s: float, windows: float = 3) -> Scenario:
         (Limit(name="tokens", amount=tokens, window_s=window_s, resource="TotalTokens"),),
         windows,
         whole_windows=int(windows),
-        rate_per_s=TIMES_OFFERED * tokens / mean / window_s,
+        rate_per_s=times * tokens / mean / window_s,
         body=_build_body(max_tokens=400, stream=True),
         script=script,
     )

@@ -64,6 +64,10 @@ class Upstream:
     async def stop(self) -> None:
         await self._runner.cleanup()
 
+    def close(self) -> None:
+        """Also of one that was never started."""
+        self._socket.close()
+
     async def _list_models(self, _request: web.Request) -> web.Response:
         """For probes."""
         return web.json_response({"object": "list", "data": [{"id": "gpt-4o-mini", "object": "model"}]})

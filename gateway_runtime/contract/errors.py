@@ -55,8 +55,8 @@ class ErrorCode(Enum):
     UNPRICED = _Facts("HG1032", 400, "invalid_request_error", "unpriced_model", False)
     KEY_OUT_OF_TERM = _Facts("HG1033", 401, "invalid_request_error", "api_key_out_of_term", False)
     INVALID_TOKEN = _Facts("HG1034", 401, "invalid_request_error", "invalid_token", False)
-    LIMIT_STORE_AWAY = _Facts("HG1036", 503, "api_error", "limit_store_unavailable", True)
     ISSUER_UNAVAILABLE = _Facts("HG1035", 503, "api_error", "issuer_unavailable", True)
+    LIMIT_STORE_AWAY = _Facts("HG1036", 503, "api_error", "limit_store_unavailable", True)
 
     @property
     def id(self) -> str:

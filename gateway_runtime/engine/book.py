@@ -41,6 +41,18 @@ class LimitIdentity(NamedTuple):
     """Of the scope: a user, a key's id, a model; empty for the tenant's own, and for nobody in particular."""
 
 
+class Met(NamedTuple):
+    """A limit as one caller meets it."""
+
+    owner: Tenant
+    """The tenant, or its parent."""
+    limit: Limit
+    built: TenantLimit | None
+    """None: nobody has asked yet for whom it is."""
+    value: str | None
+    """Of the caller's own user or key; the model. None of a limit for all, and of somebody else's."""
+
+
 class Maker(Protocol):
     def build(self, owner: Tenant, limit: Limit, key: LimitIdentity) -> TenantLimit: ...
 
@@ -107,6 +119,12 @@ class LimitBook:
             limits = self._callers[caller] = self._collect(tenant, user, key_id, model)
         return limits
 
+    def find_rule(self, owner: TenantId, name: str) -> Limit | None:
+        """None: it has left the table."""
+        tenant = self._tenants.get(owner)
+        limits = () if tenant is None else tenant.limits
+        return next((limit for limit in limits if limit.name == name), None)
+
     def reserves(self, tenant: Tenant) -> bool:
         """Whether `hold.reserve` is to be asked, rather than `limits.take_all`."""
         return tenant.id in self._reserving
@@ -125,6 +143,14 @@ class LimitBook:
                 told.append((limit, min(found.values(), key=lambda built: built.room(now_s))))
         return told
 
+    def list_met(self, tenant: Tenant, user: str | None, key_id: str | None, now_s: float) -> list[Met]:
+        """For telling a caller: all limits that hold for it, the parent's last."""
+        return [
+            self._meet(owner, limit, user, key_id, now_s)
+            for owner in self._list_owners(tenant)
+            for limit in owner.limits
+        ]
+
     def sweep(self, now_s: float) -> None:
         """Forgets limits of users, keys and models that nothing counts any more."""
         for kind, built in self._built.items():
@@ -140,16 +166,26 @@ class LimitBook:
         if self._scoped > SCOPED_KEPT // 2:
             self.sweep(now_s)
 
+    def _meet(self, owner: Tenant, limit: Limit, user: str | None, key_id: str | None, now_s: float) -> Met:
+        if limit.scope == "Tenant":
+            return Met(owner, limit, self._find(owner, limit, ""), None)
+        same = self._built.get(_kind_of(owner, limit), {})
+        value = {"PerUser": user, "PerKey": key_id}.get(limit.scope)
+        if value is not None:
+            return Met(owner, limit, same.get(value) or same.get(OTHERS), value)
+        if not same:
+            return Met(owner, limit, None, None)
+        value = min(same, key=lambda one: same[one].room(now_s))
+        return Met(owner, limit, same[value], value if limit.scope == "PerModel" else None)
+
     def _collect(
         self, tenant: Tenant, user: str | None, key_id: str | None, model: str
     ) -> tuple[TenantLimit, ...]:
         values = {"Tenant": "", "PerUser": user or "", "PerKey": key_id or "", "PerModel": model}
-        owners = [tenant]
-        parent = None if tenant.parent is None else self._tenants.get(tenant.parent)
-        if parent is not None:
-            owners.append(parent)
         return tuple(
-            self._find(owner, limit, values[limit.scope]) for owner in owners for limit in owner.limits
+            self._find(owner, limit, values[limit.scope])
+            for owner in self._list_owners(tenant)
+            for limit in owner.limits
         )
 
     def _find(self, owner: Tenant, limit: Limit, value: str) -> TenantLimit:
@@ -176,8 +212,12 @@ class LimitBook:
         return any(limit.scope != "Tenant" for limit in self._list_all(tenant))
 
     def _list_all(self, tenant: Tenant) -> list[Limit]:
+        return [limit for owner in self._list_owners(tenant) for limit in owner.limits]
+
+    def _list_owners(self, tenant: Tenant) -> list[Tenant]:
+        """Whose limits hold for it."""
         parent = None if tenant.parent is None else self._tenants.get(tenant.parent)
-        return [*tenant.limits, *(() if parent is None else parent.limits)]
+        return [tenant] if parent is None else [tenant, parent]
 
 
 def _kind_of(owner: Tenant, limit: Limit) -> LimitKind:

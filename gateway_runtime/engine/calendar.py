@@ -4,18 +4,24 @@
 the IANA database; a day there has 23 to 25 hours.
 
 The subtle rule: a period ends at the same moment for everybody, so it is found from Unix time, and only then
-put on the clock of whoever counts. That clock never goes back; a wall clock may.
+put on the clock of whoever counts. That clock never goes back; a wall clock may be set, and goes on while a
+laptop sleeps. So it is looked at every minute, and a period that has begun is never begun again: what a clock
+that was set back shows once more counts on.
 """
 
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from math import inf
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gateway_runtime.contract.table import Calendar
 from gateway_runtime.engine.window import Slot
+
+_LOOK_S: Final = 60.0
+"""So much later at most it is noticed that the wall clock was set. A guess at where nobody minds."""
 
 
 class Period(NamedTuple):
@@ -26,8 +32,11 @@ class Period(NamedTuple):
 
 @lru_cache(256)
 def find_zone(name: str) -> ZoneInfo:
-    """Raises ZoneInfoNotFoundError: `compile` has looked, but another machine's database may be older."""
-    return ZoneInfo(name)
+    """Raises ValueError: `compile` has looked, but another machine's database may be older."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError) as error:
+        raise ValueError(f'the time zones of this machine have no "{name}"') from error
 
 
 def find_period(unix_s: float, calendar: Calendar, zone: ZoneInfo) -> Period:
@@ -52,18 +61,28 @@ def _find_midnight(day: datetime, zone: ZoneInfo) -> int:
     return int(day.replace(tzinfo=zone).timestamp())
 
 
-EndOf = Callable[[float], float]
-"""From a moment on the counter's clock to the end of its period on the same clock."""
+class PeriodEnd(NamedTuple):
+    at_s: float
+    """On the counter's clock, as far as is known now."""
+    unix_s: int
+    """Which period it is: of two the later has the later end."""
+
+
+EndOf = Callable[[float], PeriodEnd]
+"""From a moment on the counter's clock to the end of the period that it is in."""
 
 
 class PeriodCount:
     """As `window.RollingCount`, for a period of the calendar: everything leaves at its end."""
 
-    __slots__ = ("_end_of", "_end_s", "_slots", "_total")
+    __slots__ = ("_end", "_end_of", "_look_s", "_slots", "_total")
 
     def __init__(self, end_of: EndOf) -> None:
         self._end_of = end_of
-        self._end_s: float | None = None
+        self._end: PeriodEnd | None = None
+        """None: what is counted counts in whichever period comes next."""
+        self._look_s = -inf
+        """Until then the end is believed."""
         self._slots: deque[Slot] = deque()
         """One of this period; more when it has taken over what a rolling window counted."""
         self._total = 0
@@ -88,10 +107,12 @@ class PeriodCount:
         self._total = 0
         return slots
 
-    def set_calendar(self, end_of: EndOf) -> None:
-        """What was used stays, until the end of the new period."""
+    def set_calendar(self, end_of: EndOf, now_s: float) -> None:
+        """What was used in a period that has not ended stays, until the end of the new one."""
+        self._look_s = -inf  # else a reload would carry what has just ended into the new period
+        self._roll(now_s)
         self._end_of = end_of
-        self._end_s = None
+        self._end, self._look_s = None, -inf
 
     def add(self, now_s: float) -> None:
         slot = self._slot(now_s)
@@ -121,8 +142,8 @@ class PeriodCount:
 
     def wait_for_drop(self, now_s: float, drop: int) -> float:
         """Seconds until the sum will have dropped by so much: nothing leaves before the period's end."""
-        self._roll(now_s)
-        return 0.0 if drop <= 0 else max(0.0, (self._end_s or now_s) - now_s)
+        end = self._roll(now_s)
+        return 0.0 if drop <= 0 else max(0.0, end.at_s - now_s)
 
     def wait_for_newest(self, now_s: float) -> float:
         return self.wait_for_drop(now_s, 1)
@@ -133,12 +154,15 @@ class PeriodCount:
             self._slots.append(Slot(now_s, self))
         return self._slots[-1]
 
-    def _roll(self, now_s: float) -> None:
-        if self._end_s is not None and now_s < self._end_s:
-            return
-        if self._end_s is not None:
+    def _roll(self, now_s: float) -> PeriodEnd:
+        before = self._end
+        if before is not None and now_s < self._look_s:
+            return before
+        end = self._end = self._end_of(now_s)
+        self._look_s = min(end.at_s, now_s + _LOOK_S)
+        if before is not None and end.unix_s > before.unix_s:
             for slot in self._slots:
                 slot.has_left = True
             self._slots.clear()
             self._total = 0
-        self._end_s = self._end_of(now_s)
+        return end

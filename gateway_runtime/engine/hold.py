@@ -12,6 +12,9 @@ only ever lowers it, in the slot of its admission. So what was spent above the b
 request that was admitted counts for Requests however it ends: they bound how often a caller may ask, and one
 whose requests all fail must not ask without end. A limit in shadow is charged like any other and refuses
 nobody; its name is told where it would have.
+
+Where one request may go over, it holds what is left of a limit, and what it spends above that is charged when
+it ends. Until then no second one takes a rest: what others give back meanwhile may be spent already.
 """
 
 from collections.abc import Sequence
@@ -20,7 +23,14 @@ from typing import TypeAlias
 import msgspec
 
 from gateway_runtime.engine.amounts import NOTHING, REQUESTS, TOTAL_TOKENS, USD, Bound, Needs, Spent
-from gateway_runtime.engine.limits import Mark, Refused, Standing, TenantLimit, find_askable
+from gateway_runtime.engine.limits import (
+    UNKNOWN_WAIT_S,
+    Mark,
+    Refused,
+    Standing,
+    TenantLimit,
+    find_askable,
+)
 
 Charge: TypeAlias = tuple[TenantLimit, Mark, int]
 """What was charged, where, how much."""
@@ -31,12 +41,21 @@ class Hold:
     its part of Concurrency for ever.
     """
 
-    __slots__ = ("charges", "cut", "ended_s", "may_exceed")
+    __slots__ = ("charges", "cut", "ended_s", "may_exceed", "overdrawn")
 
-    def __init__(self, charges: Sequence[Charge], *, may_exceed: bool = False) -> None:
-        """may_exceed: what was spent above what was held is charged, too."""
+    def __init__(
+        self,
+        charges: Sequence[Charge],
+        *,
+        may_exceed: bool = False,
+        overdrawn: Sequence[TenantLimit] = (),
+    ) -> None:
+        """may_exceed: what was spent above what was held is charged, too. overdrawn: of which it holds less
+        than it may spend.
+        """
         self.charges = charges
         self.may_exceed = may_exceed
+        self.overdrawn = overdrawn
         self.ended_s: float | None = None
         self.cut: tuple[str, ...] = ()
         """Limits by which more was spent than was held, or less than nothing: our bound was none, or the
@@ -59,6 +78,8 @@ class Hold:
                 self.cut = (*self.cut, limit.name)
                 amount = min(max(0, amount), held)
             mark.settle(held, amount)
+        for limit in self.overdrawn:
+            limit.is_overdrawn = False
         return True
 
     def release(self, now_s: float) -> bool:
@@ -91,8 +112,7 @@ def reserve(
     """Charges the bound to every limit, or to none of them.
 
     allow_unpriced: a request without a known price passes limits of money, which then count nothing.
-    one_over: of tokens and money whatever is left will do; it is held, and what is spent above it is
-    charged then.
+    one_over: of tokens and money whatever is left will do, for one request at a time.
     """
     needs = bound.by_place()
     requests: TenantLimit | None = None
@@ -108,11 +128,11 @@ def reserve(
                 continue
             if need is not None and need < 0:
                 raise ValueError(f"a request can't cost less than nothing: {bound}")
+            takes_rest = one_over and need is not None and _leaves_rest(limit, need, now_s)
             if limit.shadow:
-                shadow = (*shadow, limit.name)
+                shadow = shadow if takes_rest else (*shadow, limit.name)
                 continue
-            takes_rest = one_over and need is not None and place <= USD and left + need > 0
-            if not takes_rest or limit.may_ask(now_s, need or 0):
+            if not takes_rest:
                 return _refuse(limits, needs, now_s, allow_unpriced=allow_unpriced, one_over=one_over)
             left = 0
         if limit.shadow:
@@ -123,6 +143,7 @@ def reserve(
         elif place <= TOTAL_TOKENS and (tokens is None or left < least_tokens):
             tokens, least_tokens = limit, left
     charges: list[Charge] = []
+    overdrawn: list[TenantLimit] = []
     unpriced = False
     for limit in limits:
         place = limit.place
@@ -131,14 +152,28 @@ def reserve(
         elif (need := needs[place]) is None:
             unpriced = True
         else:  # nothing is held too, so that `settle` tells when something was spent nevertheless
-            held = min(need, limit.room(now_s)) if one_over and place <= USD and not limit.shadow else need
+            held = need
+            if one_over and place <= USD and not limit.shadow and 0 < (room := limit.room(now_s)) < need:
+                held = room
+                limit.is_overdrawn = True
+                overdrawn.append(limit)
             charges.append((limit, limit.hold(now_s, held), held))
     return Reserved(
-        Hold(charges, may_exceed=one_over),
+        Hold(charges, may_exceed=one_over, overdrawn=overdrawn),
         None if requests is None else requests.standing_after_take(least_requests, now_s),
         None if tokens is None else _standing_with_tokens(tokens, needs, least_tokens, now_s),
         shadow,
         unpriced,
+    )
+
+
+def _leaves_rest(limit: TenantLimit, need: int, now_s: float) -> bool:
+    """Whether a request that may go over can have what is left, since nobody has it and no store has more."""
+    return (
+        limit.place <= USD
+        and not limit.is_overdrawn
+        and limit.room(now_s) > 0
+        and not limit.may_ask(now_s, need)
     )
 
 
@@ -155,14 +190,19 @@ def _refuse(
     refusing: list[tuple[bool, float, TenantLimit, int | None]] = []
     for limit in limits:
         need = needs[limit.place]
+        room = limit.room(now_s)
+        if need == 0:
+            continue
         if need is None:
             never, wait_s, fits = True, limit.longest_s, allow_unpriced
+        elif one_over and limit.is_overdrawn and room > 0:
+            never, wait_s, fits = False, UNKNOWN_WAIT_S, room >= need
         else:
-            if one_over and limit.place <= USD:
-                need = min(need, 1)
+            if one_over and limit.place <= USD and not limit.may_ask(now_s, need):
+                need = min(need, 1)  # anything will do, once no store has more
             # One request is never too large. Where a share is 0, another gateway may have room for it.
             never = need > limit.amount and limit.place <= USD
-            wait_s, fits = limit.wait_for_room(now_s, need), limit.room(now_s) >= need
+            wait_s, fits = limit.wait_for_room(now_s, need), room >= need
         if fits:
             continue
         if limit.shadow:
@@ -180,4 +220,5 @@ def _refuse(
         unpriced=need is None,
         shadow=tuple(shadow),
         askable=() if never else find_askable(short, now_s),
+        owner=limit.owner,
     )

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 from math import ceil, inf
 from typing import Final, NamedTuple, Protocol
 
+from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.table import LimitResource
 from gateway_runtime.engine.amounts import CONCURRENCY, PLACES, USD
 from gateway_runtime.engine.lease_call import (
@@ -34,7 +35,7 @@ from gateway_runtime.engine.lease_call import (
     Verdict,
     find_shape,
 )
-from gateway_runtime.engine.limits import UNKNOWN_WAIT_S, LimitState, Standing
+from gateway_runtime.engine.limits import NOBODY, UNKNOWN_WAIT_S, LimitState, Standing
 
 AHEAD_S: Final = 0.2
 """So much of its own use a gateway holds in advance: two beats of the desk."""
@@ -100,6 +101,7 @@ class LeasedLimit:
         "_is_asked",
         "_is_uncertain",
         "_journal",
+        "_keep_until_s",
         "_known",
         "_known_s",
         "_oldest",
@@ -128,9 +130,11 @@ class LeasedLimit:
         "_wants_news",
         "amount",
         "is_noted",
+        "is_overdrawn",
         "key",
         "name",
         "on_use",
+        "owner",
         "place",
         "resource",
         "root",
@@ -152,12 +156,15 @@ class LeasedLimit:
         strict: bool = False,
         term: Term | None = None,
         on_use: Callable[["LeasedLimit"], None] = lambda _: None,
+        owner: TenantId = NOBODY,
     ) -> None:
         """key: of the scope within its root. periods: of a calendar; then `window_s` says nothing. strict:
         nothing is held in advance, so that nothing is spent while the store is away. on_use: called when
         there is something to say where there was nothing; it sets `is_noted`, and takes it back.
         """
         self.name = name
+        self.owner = owner
+        self.is_overdrawn = False
         self.amount = amount
         self.resource: Final = resource
         self.place: Final = PLACES[resource]
@@ -209,6 +216,10 @@ class LeasedLimit:
         self._known: ScopeAnswer | None = None
         self._known_s = 0.0
         self._wants_news = False
+        self._keep_until_s = -inf
+        """A request that was short of several limits may have to ask for one after the other; what it was
+        granted of the first must not go back meanwhile.
+        """
         self._refused_until_s = self._wait_until_s = -inf
         self._refused_need = 0
 
@@ -361,7 +372,8 @@ class LeasedLimit:
         balance = self._balance
         spare = 0 if self._strict or self._recall else ceil(self._rate * AHEAD_S)
         first = self._count_units(first_need)
-        keep = 0 if self._recall else balance if first else min(balance, spare)
+        is_awaited = first or now_s < self._keep_until_s
+        keep = 0 if self._recall else balance if is_awaited else min(balance, spare)
         need = max(0, first - keep)
         self._sent_need = need
         want = 0
@@ -429,6 +441,8 @@ class LeasedLimit:
         self._balance += answer.granted
         self._usable_until_s = sent_at_s + self._term.term_s - self._term.margin_s
         self._recall = False
+        if answer.granted:
+            self._keep_until_s = now_s + AHEAD_S
         if answer.granted < self._sent_need:
             self._refused_until_s = now_s + REFUSED_S
             self._refused_need = self._sent_need + self._balance

@@ -120,7 +120,7 @@ class LeaseAnswer(msgspec.Struct, frozen=True, array_like=True):
     counted: int
     """The last of this gateway's calls that it remembers; 0: none."""
     recovering: bool
-    """Others have not asserted yet, so nothing is granted."""
+    """Others have not asserted yet, so that nothing is granted of one of these scopes."""
     scopes: tuple[ScopeAnswer, ...]
     """As the call has them."""
 

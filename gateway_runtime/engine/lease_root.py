@@ -31,6 +31,7 @@ class LeaseRoot:
         "_epoch",
         "_first",
         "_gateway",
+        "_is_expected",
         "_known",
         "_noted",
         "_sent_at_s",
@@ -63,6 +64,8 @@ class LeaseRoot:
         self._asked: list[LeasedLimit] = []
         self._asserting: list[LeasedLimit] | None = None
         """Those that have to assert yet; None: the store knows us."""
+        self._is_expected = False
+        """It may not know us any more: the next call has it say how much it remembers."""
         self._epoch = self._sequence = self._acknowledged = self._counted = 0
         self._sent_at_s = 0.0
         self._store_ms: int | None = None
@@ -81,7 +84,9 @@ class LeaseRoot:
         """Others wait in this epoch of the store's memory until all have asserted. Whether we have to."""
         if epoch == self._epoch or self.is_asking:
             return False
-        if self._asserting is None:
+        if self._epoch != 0:
+            self._is_expected = True
+        elif self._asserting is None:
             self._asserting = list(self._known.values())
         return True
 
@@ -123,7 +128,7 @@ class LeaseRoot:
             self._asked = self._asserting[:SCOPES_AT_ONCE]
             asserts = 2 if len(self._asserting) <= SCOPES_AT_ONCE else 1
             scopes = [limit.build_assertion(now_s, self._counted) for limit in self._asked]
-        else:
+        elif not self._is_expected:
             scopes = self._collect(now_s)
             if not scopes:
                 return None
@@ -147,6 +152,7 @@ class LeaseRoot:
 
     def apply(self, answer: LeaseAnswer, now_s: float) -> None:
         asked, self._asked, self.is_asking = self._asked, [], False
+        self._is_expected = False
         self._store_ms, self._store_at_s = answer.now_ms, now_s
         self._uncertain_ms = int((now_s - self._sent_at_s) * 1000) + 1
         self.is_recovering = answer.recovering

@@ -110,7 +110,7 @@ class MemoryStore:
             latest_ms = call.estimate_ms + call.uncertain_ms
             if now_ms < call.estimate_ms - TOLERANCE_MS:
                 root.skew_ms += call.estimate_ms - now_ms
-                now_ms = call.estimate_ms
+                root.since_ms = now_ms = call.estimate_ms  # no time has passed for those that are waited for
             elif now_ms > latest_ms + TOLERANCE_MS:
                 root.skew_ms += latest_ms - now_ms
                 now_ms = latest_ms
@@ -137,7 +137,9 @@ class MemoryStore:
             self._grant(root, call, ask, found, now_ms, clock_ms, fits=fits)
             for ask, found in zip(call.scopes, judged, strict=True)
         )
-        return LeaseAnswer(root.epoch, now_ms, True, call.sequence, root.recovering, answers)
+        withheld = any(_is_withheld(root, call, ask, now_ms) for ask in call.scopes)
+        recovering = root.recovering and (withheld or not call.scopes)
+        return LeaseAnswer(root.epoch, now_ms, True, call.sequence, recovering, answers)
 
     def _count(
         self, root_id: str, root: _Root, call: LeaseCall, ask: ScopeAsk, now_ms: int, clock_ms: int
@@ -197,9 +199,8 @@ class MemoryStore:
     ) -> ScopeAnswer:
         scope, bucket, verdict, free = found
         granted = 0
-        longest_ms = min(ask.window_ms or call.term_ms, RECOVERY_MS)
-        waits = root.recovering and now_ms < root.since_ms + longest_ms
-        if ask.want and not waits and free > 0 and (fits or not ask.need):
+        withheld = _is_withheld(root, call, ask, now_ms)
+        if ask.want and not withheld and free > 0 and (fits or not ask.need):
             granted = min(max(ask.need, min(ask.want, free // (2 * call.gateways))), free)
         wait_ms = 0
         if ask.need and granted < ask.need:
@@ -220,6 +221,11 @@ class MemoryStore:
             free - granted,
             wait_ms,
         )
+
+
+def _is_withheld(root: _Root, call: LeaseCall, ask: ScopeAsk, now_ms: int) -> bool:
+    """Others have not asserted yet, and what they may have charged counts still."""
+    return root.recovering and now_ms < root.since_ms + min(ask.window_ms or call.term_ms, RECOVERY_MS)
 
 
 def _find_buckets(ask: ScopeAsk, scope: ScopeState, now_ms: int, clock_ms: int) -> tuple[int, int]:

@@ -23,11 +23,14 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.table import LimitResource
 from gateway_runtime.engine.amounts import PLACES
 from gateway_runtime.engine.calendar import EndOf, PeriodCount
 from gateway_runtime.engine.window import RollingCount, Slot
 
+NOBODY: Final = TenantId("")
+"""Of limits that are part of no table."""
 UNKNOWN_WAIT_S: Final = 1.0
 """When a running request ends is not known. A guess, as long as a short answer takes."""
 
@@ -72,9 +75,13 @@ class TenantLimit(Protocol):
     """A limit as requests see it: `RollingLimit` counts here, `lease.LeasedLimit` for many gateways."""
 
     name: str
+    owner: TenantId
+    """Whose quota says so: the tenant that asks, or its parent."""
     amount: int
     """In force here: this gateway's part, or the whole where a store shares it out."""
     shadow: bool
+    is_overdrawn: bool
+    """A running request has taken all that was left, and may spend more: see `hold`."""
 
     @property
     def resource(self) -> LimitResource: ...
@@ -140,6 +147,8 @@ class Refused(msgspec.Struct, frozen=True):
     """Limits in shadow that would have refused it, too."""
     askable: tuple[Short, ...] = ()
     """Those whose store might have room. Not empty: ask it, and then again here."""
+    owner: TenantId = NOBODY
+    """Of that limit: the tenant or its parent, which may have limits of the same name."""
 
 
 class RollingLimit:
@@ -147,7 +156,7 @@ class RollingLimit:
     Concurrency: at once, and `window_s` says nothing.
     """
 
-    __slots__ = ("amount", "count", "name", "place", "resource", "shadow")
+    __slots__ = ("amount", "count", "is_overdrawn", "name", "owner", "place", "resource", "shadow")
 
     def __init__(
         self,
@@ -158,9 +167,12 @@ class RollingLimit:
         *,
         shadow: bool = False,
         end_of: EndOf | None = None,
+        owner: TenantId = NOBODY,
     ) -> None:
         """end_of: of a calendar's period; then `window_s` says nothing."""
         self.name = name
+        self.owner = owner
+        self.is_overdrawn = False
         self.amount = amount
         self.resource: Final = resource
         self.place: Final = PLACES[resource]
@@ -190,7 +202,7 @@ class RollingLimit:
         if isinstance(count, RollingCount) and end_of is None:
             count.window_s = _window_of(self.resource, window_s)
         elif isinstance(count, PeriodCount) and end_of is not None:
-            count.set_calendar(end_of)
+            count.set_calendar(end_of, now_s)
         else:
             new = RollingCount(_window_of(self.resource, window_s)) if end_of is None else PeriodCount(end_of)
             new.adopt(count.give_slots(now_s), now_s)
@@ -256,6 +268,8 @@ class RollingLimit:
     def __repr__(self) -> str:
         what = "" if self.resource == "Requests" else f" {self.resource}"
         within = "" if self.resource == "Concurrency" else f" per {self.count.window_s:g} s"
+        if isinstance(self.count, PeriodCount):
+            within = " in each period"
         shadow = ", in shadow" if self.shadow else ""
         return f"<RollingLimit {self.name}: {self.amount}{what}{within}{shadow}>"
 
@@ -298,7 +312,12 @@ def _refuse(limits: Sequence[TenantLimit], now_s: float) -> Refused:
     short = [limit for limit in limits if limit.room(now_s) <= 0]
     waits = [(limit.wait_for_room(now_s), limit) for limit in short]
     wait_s, longest = max(waits, key=lambda wait: wait[0])
-    return Refused(longest.standing(now_s), wait_s, askable=find_askable([(one, 1) for one in short], now_s))
+    return Refused(
+        longest.standing(now_s),
+        wait_s,
+        askable=find_askable([(one, 1) for one in short], now_s),
+        owner=longest.owner,
+    )
 
 
 def find_askable(short: Sequence[tuple[TenantLimit, int]], now_s: float) -> tuple[Short, ...]:

@@ -9,7 +9,7 @@ from gateway_runtime.contract.amount import find_amount
 from gateway_runtime.contract.stream import Share
 from gateway_runtime.contract.table import Limit, Tenant
 from gateway_runtime.engine.book import LimitIdentity
-from gateway_runtime.engine.calendar import EndOf, find_period, find_zone
+from gateway_runtime.engine.calendar import EndOf, PeriodEnd, find_period, find_zone
 from gateway_runtime.engine.limits import RollingLimit, TenantLimit, share_of
 
 
@@ -28,6 +28,7 @@ class LocalMaker:
             limit.resource,
             shadow=limit.shadow,
             end_of=self._find_end(limit),
+            owner=owner.id,
         )
 
     def update(self, built: TenantLimit, owner: Tenant, limit: Limit) -> None:
@@ -52,8 +53,9 @@ class LocalMaker:
             return None
         zone, unix = find_zone(limit.zone), self._unix
 
-        def end_of(now_s: float) -> float:
+        def end_of(now_s: float) -> PeriodEnd:
             unix_s = unix()
-            return now_s + find_period(unix_s, calendar, zone).end_unix_s - unix_s
+            end_unix_s = find_period(unix_s, calendar, zone).end_unix_s
+            return PeriodEnd(now_s + end_unix_s - unix_s, end_unix_s)
 
         return end_of

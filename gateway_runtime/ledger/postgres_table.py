@@ -62,6 +62,9 @@ CREATE TABLE {TABLE} (
 ) PARTITION BY RANGE (ended_unix_ms);
 CREATE TABLE headgate_ledger (schema integer NOT NULL);
 INSERT INTO headgate_ledger VALUES ({SCHEMA})"""
+_IS_THERE: Final = """\
+SELECT count(*) FROM pg_class WHERE relname = 'headgate_ledger' AND pg_table_is_visible(oid)"""
+"""Not to_regclass, which remembers within a transaction that there was none before it waited for the lock."""
 _PARTITIONS: Final = f"""\
 SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
 WHERE inhparent = '{TABLE}'::regclass ORDER BY relname"""
@@ -69,7 +72,7 @@ WHERE inhparent = '{TABLE}'::regclass ORDER BY relname"""
 
 async def read_schema(connection: Connection, url: PostgresUrl) -> int:
     """0: there is none yet."""
-    if await connection.fetchval("SELECT to_regclass('headgate_ledger')") is None:
+    if not await connection.fetchval(_IS_THERE):
         return 0
     version = await connection.fetchval("SELECT max(schema) FROM headgate_ledger")
     if not isinstance(version, int) or version > SCHEMA:

@@ -17,7 +17,9 @@ class StoreFailed(Exception):
 
 
 class Store(Protocol):
-    """All raise StoreFailed. Any other exception out of `write` means that a row cannot be kept at all."""
+    """All block, and are not for a thread with a running event loop. All raise StoreFailed; any other
+    exception out of `write` means that a row cannot be kept at all.
+    """
 
     def open(self) -> None:
         """Makes it, if need be, so that it can be read from now on. `write` opens by itself, too."""

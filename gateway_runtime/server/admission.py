@@ -31,19 +31,21 @@ async def take_limits(
     """Gives the question as it may be asked: with a limit of its output, where one is needed. record: knows
     the caller. Raises GatewayError.
     """
-    state = room.state
-    limits = state.limits_for(tenant, record.user, record.key_id, question.body.model)
+    state, model = room.state, question.body.model
+    limits = state.limits_for(tenant, record.user, record.key_id, model)
     bound: Bound | None = None
     size, said = 0, None
-    if state.reserves(tenant):
+    reserves = state.reserves(tenant)
+    if reserves:
         size = measure_body(question.body)
-        bound, question, said = bound_request(
-            running.live, tenant, route, question, size, says_limit=not tenant.one_over
-        )
+        bound, question, said = bound_request(running.live, tenant, route, question, size)
     began_s = room.clock.now()
 
     async def take() -> Taken | Reserved | Refused:
-        return await _take(room, limits, tenant, bound)
+        found = limits
+        if state.reserves(tenant) == reserves:  # else it is bounded for other limits than there are now
+            found = state.limits_for(tenant, record.user, record.key_id, model)
+        return await _take(room, found, tenant, bound)
 
     queue = tenant.queue
     outcome: Taken | Reserved | Refused
@@ -52,7 +54,7 @@ async def take_limits(
     else:
         outcome = await take()
         if queue is not None and isinstance(outcome, Refused) and not outcome.never:
-            outcome = await state.queues.wait(tenant, queue, take)
+            outcome = await state.queues.wait(tenant, queue, take, outcome)
     record.waited_s += room.clock.now() - began_s
     if isinstance(outcome, Refused):
         if outcome.resource == "Requests":
@@ -60,7 +62,7 @@ async def take_limits(
         elif outcome.resource.endswith("Tokens"):
             record.tokens = outcome.standing
         record.refused = outcome
-        raise refuse_over_limit(tenant, outcome)
+        raise refuse_over_limit(state.find_rule(outcome), outcome, room.clock.unix())
     if isinstance(outcome, Taken):
         record.standing = outcome.standing
     else:
@@ -80,7 +82,7 @@ async def _take(
         if not isinstance(outcome, Refused) or not outcome.askable or desk is None:
             return outcome
         if not await desk.ask(outcome.askable):
-            raise refuse_without_store(tenant, outcome.standing.name)
+            raise refuse_without_store(outcome)
     return outcome
 
 

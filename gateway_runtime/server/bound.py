@@ -5,11 +5,12 @@
     input    a token stands for a byte or more of the body; pictures and files have more tokens than bytes, so
              that a request which has some is bounded by the context of the models that it may reach
     output   what the caller allows (`max_tokens` and its other names, times `n`), and where it allows
-             anything, OUTPUT_TOKENS, which is then said to the provider
+             anything, OUTPUT_TOKENS, which is then said to the provider. Of a tenant that may go over by one
+             request nothing is said: then it is all that a model can write
     money    the dearest of the endpoints that it may reach, those of its fallbacks included
 
 The one subtle rule: what is bounded here is what is sent. A limit of the output that is only believed, and
-not said to the provider, would be none.
+not said to the provider, would be none: with it, many that run at once could go over together.
 """
 
 import re
@@ -22,7 +23,7 @@ from gateway_runtime.contract.table import Route, Tenant
 from gateway_runtime.engine.amounts import Bound
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.engine.plan import Choice
-from gateway_runtime.providers.models.facts import find_facts
+from gateway_runtime.providers.models.facts import ModelFacts, find_facts
 from gateway_runtime.providers.models.prices import Prices, price_usage
 from gateway_runtime.providers.operation import Operation
 from gateway_runtime.providers.request_body import RequestBody
@@ -57,7 +58,16 @@ class Bounded(NamedTuple):
 class Bounder:
     """What bounding needs of a route and a model, found once: `lane` keeps one for all requests of a kind."""
 
-    __slots__ = ("_choices", "_context", "_limit_name", "_operation", "_plain_copies", "_prices")
+    __slots__ = (
+        "_choices",
+        "_context",
+        "_limit_name",
+        "_longest",
+        "_one_over",
+        "_operation",
+        "_plain_copies",
+        "_prices",
+    )
 
     def __init__(
         self, live: LiveTable, tenant: Tenant, route: Route, operation: Operation, model: str
@@ -67,7 +77,9 @@ class Bounder:
         self._prices = _list_prices(self._choices)
         self._plain_copies = 1 if route.hedge is None else 1 + route.hedge.max_extra
         self._limit_name = _name_limit(operation, self._choices)
+        self._one_over = tenant.one_over
         self._context: int | None = None
+        self._longest: int | None = None
 
     def bound(self, body: RequestBody, size: int) -> tuple[Bound, int | None]:
         """size: as `measure_body` says it. And what the provider has to be told of its output."""
@@ -77,6 +89,8 @@ class Bounder:
         else:
             tokens_in = self._bound_input(body, size)
             tokens_out, said = _bound_output(self._operation, body.members)
+            if said is not None and self._one_over:
+                tokens_out, said = tokens_out // said * self._find_longest(), None
         cost = None if self._prices is None else _find_dearest(self._prices, tokens_in, tokens_out)
         copies = 1 if body.stream else self._plain_copies
         if copies == 1:
@@ -98,22 +112,19 @@ class Bounder:
             self._context = max((_find_context(choice) for choice in self._choices), default=0)
         return self._context or size
 
+    def _find_longest(self) -> int:
+        if self._longest is None:
+            self._longest = max((_find_longest(choice) for choice in self._choices), default=OUTPUT_TOKENS)
+        return self._longest
+
 
 def bound_request(
-    live: LiveTable,
-    tenant: Tenant,
-    route: Route,
-    question: Question,
-    size: int,
-    *,
-    says_limit: bool = True,
+    live: LiveTable, tenant: Tenant, route: Route, question: Question, size: int
 ) -> Bounded:
-    """size: as `measure_body` says it. says_limit: an output without a limit gets one; else it is only
-    believed, which is enough where a request may go over.
-    """
+    """size: as `measure_body` says it."""
     bounder = Bounder(live, tenant, route, question.operation, question.body.model)
     bound, said = bounder.bound(question.body, size)
-    if not says_limit or said is None:
+    if said is None:
         return Bounded(bound, question, None)
     return Bounded(bound, question.with_body(bounder.say_limit(question.body, said)), said)
 
@@ -133,10 +144,22 @@ def _list_choices(live: LiveTable, tenant: Tenant, route: Route, model: str) -> 
 
 
 def _find_context(choice: Choice) -> int:
+    facts = _find_facts(choice)
+    return _UNKNOWN_CONTEXT if facts is None or facts.context_window is None else facts.context_window
+
+
+def _find_longest(choice: Choice) -> int:
+    """What its model can write at most, in tokens."""
+    facts = _find_facts(choice)
+    if facts is None or facts.max_output_tokens is None:
+        return _find_context(choice)
+    return facts.max_output_tokens
+
+
+def _find_facts(choice: Choice) -> ModelFacts | None:
     provider = choice.provider
     name = provider.type if provider.litellm is None else provider.litellm.provider
-    facts = find_facts(name, choice.model)
-    return _UNKNOWN_CONTEXT if facts is None or facts.context_window is None else facts.context_window
+    return find_facts(name, choice.model)
 
 
 def _bound_output(operation: Operation, members: Mapping[str, msgspec.Raw]) -> tuple[int, int | None]:

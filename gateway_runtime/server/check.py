@@ -12,6 +12,7 @@ from yarl import URL
 from gateway_runtime.contract.ids import ProviderId
 from gateway_runtime.contract.stream import Fault
 from gateway_runtime.contract.table import Provider, Route, RoutingTable, Tenant, resource_key
+from gateway_runtime.engine.calendar import find_zone
 from gateway_runtime.identity import read_network
 from gateway_runtime.upstream.tls import find_tls_problem
 
@@ -67,3 +68,9 @@ def _check_tenant(tenant: Tenant) -> Iterator[str]:
                 read_network(text)
             except ValueError as error:
                 yield f'the address "{text}" of proxy {proxy.name} is no CIDR block: {error}'
+    for limit in tenant.limits:
+        if limit.calendar is not None:
+            try:
+                find_zone(limit.zone)
+            except ValueError as error:
+                yield f"the days of limit {limit.name} cannot be found: {error}; run a newer gateway"

@@ -140,7 +140,7 @@ class Express:
         state = front.room.state
         if tenant.queue is not None and state.queues.is_waiting(tenant):
             return None
-        user = identity.user or lane.find_user(body.members)
+        user = lane.find_user(body.members) if identity.user is None else identity.user
         limits = state.limits_for(tenant, user, identity.key_id, body.model)
         bounder = lane.bounder
         bound, said, body_size = None, None, 0
@@ -155,8 +155,6 @@ class Express:
             record.standing = taken.standing
         elif bounder is not None and bound is not None:
             record.standing, record.tokens = taken.requests, taken.tokens
-            if tenant.one_over:
-                said = None
             if said is not None:
                 body = bounder.say_limit(body, said)
             record.reservation = Reservation(taken.hold, bound, body_size, said)

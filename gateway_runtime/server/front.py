@@ -209,7 +209,7 @@ class Front:
                 return await self._refuse_method(incoming, "GET", reply, record)
             _, tenant = await authenticate(self.room, incoming.key, incoming.peer, record)
             now_s = self.room.clock.now()
-            told = describe_limits(self.room.state, tenant, now_s)
+            told = describe_limits(self.room.state, tenant, record.user, record.key_id, now_s)
             return await reply.send(200, build_headers(record, now_s, JSON), told)
         if path == USAGE:
             if method != "GET":
@@ -284,6 +284,8 @@ class Front:
         self.room.books.keep(record)  # before its hold ends, so that no limit forgets what the ledger lacks
         if record.reservation is not None:
             settle(record, record.reservation, now_s)
+        if record.tenant is not None and record.refused is None:
+            self.room.state.queues.note_freed(record.tenant)
         if record.key_id is not None and record.tenant is not None:
             self.room.state.key_uses.note(record.tenant.id, record.key_id, self.room.clock.unix())
         self.room.metrics.count_request(record, now_s)

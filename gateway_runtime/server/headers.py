@@ -23,16 +23,8 @@ EVENTS: Final = "text/event-stream; charset=utf-8"
 
 _COST: Final = "x-headgate-cost-usd"
 _PASSED: Final = ("x-request-id", "request-id", "openai-processing-ms", "openai-version", "x-should-retry")
-_LIMIT_NAMES: Final = (
-    "x-ratelimit-limit-requests",
-    "x-ratelimit-remaining-requests",
-    "x-ratelimit-reset-requests",
-)
-_ANTHROPIC_LIMIT_NAMES: Final = (
-    "anthropic-ratelimit-requests-limit",
-    "anthropic-ratelimit-requests-remaining",
-    "anthropic-ratelimit-requests-reset",
-)
+_SAID: Final = "x-headgate-max-tokens"
+_LIMIT_PREFIXES: Final = ("x-ratelimit-", "anthropic-ratelimit-")
 _PASSED_ON_ERROR: Final = (*_PASSED, "retry-after", "retry-after-ms")
 
 
@@ -60,16 +52,15 @@ def build_headers(record: Record, now_s: float, content_type: str) -> dict[str, 
     if record.trace is not None and record.trace.is_shown:
         headers["x-headgate-decisions"] = str(record.trace)
     if record.reservation is not None and record.reservation.said is not None:
-        headers["x-headgate-max-tokens"] = str(record.reservation.said)
-    if record.operation is not None and record.operation.manner == "anthropic":
+        headers[_SAID] = str(record.reservation.said)
+    is_anthropic = record.operation is not None and record.operation.manner == "anthropic"
+    if is_anthropic:
         headers["request-id"] = record.request_id
-        for what, standing in (("requests", record.standing), ("tokens", record.tokens)):
-            if standing is not None:
-                headers.update(build_anthropic_limit_headers(standing, record.started_unix_s, what))
-    else:
-        for what, standing in (("requests", record.standing), ("tokens", record.tokens)):
-            if standing is not None:
-                headers.update(build_limit_headers(standing, what))
+    for what, standing in (("requests", record.standing), ("tokens", record.tokens)):
+        if standing is not None and is_anthropic:
+            headers.update(build_anthropic_limit_headers(standing, record.started_unix_s, what))
+        elif standing is not None:
+            headers.update(build_limit_headers(standing, what))
     return headers
 
 
@@ -78,15 +69,14 @@ def build_fixed_lines(record: Record) -> str:
     provider, for this model, at the first attempt.
     """
     headers = build_headers(record, 0.0, JSON)
-    varying = {
-        "x-headgate-request-id",
-        "x-headgate-overhead-ms",
-        "request-id",
-        _COST,
-        *_LIMIT_NAMES,
-        *_ANTHROPIC_LIMIT_NAMES,
-    }
-    return "".join([f"{name}: {value}\r\n" for name, value in headers.items() if name not in varying])
+    varying = {"x-headgate-request-id", "x-headgate-overhead-ms", "request-id", _COST, _SAID}
+    return "".join(
+        [
+            f"{name}: {value}\r\n"
+            for name, value in headers.items()
+            if name not in varying and not name.startswith(_LIMIT_PREFIXES)
+        ]
+    )
 
 
 def build_varying_lines(record: Record, now_s: float, passed: Mapping[str, str]) -> str:
@@ -95,23 +85,30 @@ def build_varying_lines(record: Record, now_s: float, passed: Mapping[str, str])
     lines = f"x-headgate-request-id: {record.request_id}\r\nx-headgate-overhead-ms: {overhead_ms:.2f}\r\n"
     if record.cost_usd_picos is not None and not record.unpriced:
         lines += f"{_COST}: {format_usd(record.cost_usd_picos)}\r\n"
-    standing = record.standing
-    if record.operation is not None and record.operation.manner == "anthropic":
-        if "request-id" not in passed:
-            lines += f"request-id: {record.request_id}\r\n"
-        if standing is not None:
-            limits = build_anthropic_limit_headers(standing, record.started_unix_s)
-            lines += "".join([f"{name}: {value}\r\n" for name, value in limits.items()])
-    elif standing is not None:
-        limit, remaining, reset = _LIMIT_NAMES
-        lines += (
-            f"{limit}: {standing.limit}\r\n{remaining}: {standing.remaining}\r\n"
-            f"{reset}: {format_reset(standing.reset_s)}\r\n"
-        )
+    if record.reservation is not None and record.reservation.said is not None:
+        lines += f"{_SAID}: {record.reservation.said}\r\n"
+    is_anthropic = record.operation is not None and record.operation.manner == "anthropic"
+    if is_anthropic and "request-id" not in passed:
+        lines += f"request-id: {record.request_id}\r\n"
+    if record.standing is not None:
+        lines += _build_limit_lines(record.standing, record, "requests", is_anthropic=is_anthropic)
+    if record.tokens is not None:
+        lines += _build_limit_lines(record.tokens, record, "tokens", is_anthropic=is_anthropic)
     for name in _PASSED:
         if name in passed:
             lines += f"{name}: {passed[name]}\r\n"
     return lines
+
+
+def _build_limit_lines(standing: Standing, record: Record, what: str, *, is_anthropic: bool) -> str:
+    if is_anthropic:
+        limits = build_anthropic_limit_headers(standing, record.started_unix_s, what)
+        return "".join([f"{name}: {value}\r\n" for name, value in limits.items()])
+    return (
+        f"x-ratelimit-limit-{what}: {standing.limit}\r\n"
+        f"x-ratelimit-remaining-{what}: {standing.remaining}\r\n"
+        f"x-ratelimit-reset-{what}: {format_reset(standing.reset_s)}\r\n"
+    )
 
 
 def build_event_headers(record: Record, now_s: float) -> dict[str, str]:
@@ -169,7 +166,7 @@ def format_reset(seconds: float) -> str:
 
 @lru_cache(maxsize=4096)
 def _format_whole(whole: int) -> str:
-    """Windows are an hour at most, so there are 3,600 of them."""
+    """Of limits that are busy these are the same few thousand again and again."""
     hours, minutes = divmod(whole // 60, 60)
     text = f"{whole % 60}s"
     if hours:

@@ -14,6 +14,7 @@ the end of its term, and are then refused; one attempt in each beat finds out wh
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
 import structlog
@@ -38,7 +39,12 @@ ASK_S: Final = 3.0
 """The longest that a request waits for grants, while other gateways assert. A guess: until all have beaten
 twice.
 """
+SETTLE_S: Final = 1.0
+"""So old a store's memory has to be before a gateway that begins asks anything of it: then all others have
+beaten, and are known.
+"""
 _SWEEP_S: Final = 30.0
+_REMEMBERED_S: Final = RECOVERY_MS / 1000
 
 
 class LeaseDesk:
@@ -48,7 +54,7 @@ class LeaseDesk:
         """name: of the gateway."""
         self._store = store
         # Another process under the same name must not pass for this one: see `lease_root`.
-        self._gateway = f"{name}-{secrets.token_hex(4)}"
+        self.name: Final = f"{name}-{secrets.token_hex(4)}"
         self._clock = clock
         self.share = share
         self._term = term or Term()
@@ -61,11 +67,18 @@ class LeaseDesk:
         """The last exchange failed."""
         self.sweep: Callable[[float], None] = lambda _: None
         """Called now and then: what nothing counts any more may be forgotten. `state` sets it."""
-        self._peers: dict[str, float] = {self._gateway: clock.now()}
-        """When each was seen."""
-        self._alive: tuple[str, ...] = (self._gateway,)
-        self._remembers_since_s = -1e9
-        """Since when the store has had its memory, as far as we know."""
+        self._seen: dict[str, float] = {}
+        """When each gateway that shares was alive, lately: those that left or died, too, since a store that
+        forgets has forgotten what they spent.
+        """
+        self.alive: tuple[str, ...] = (self.name,)
+        """Gateways that share, this one included, as the store told last."""
+        self._memory: str | None = None
+        """Which one the store has; None: it has not told yet."""
+        self._forgot_s = -inf
+        """When it had another one."""
+        self._asks_from_s = inf
+        """Nothing is asked before; see `SETTLE_S`."""
 
     # What the book asks: see `book.Maker`.
 
@@ -73,7 +86,7 @@ class LeaseDesk:
         root_id = owner.parent or owner.id
         root = self._roots.get(root_id)
         if root is None:
-            root = self._roots[root_id] = LeaseRoot(root_id, self._gateway)
+            root = self._roots[root_id] = LeaseRoot(root_id, self.name)
         return LeasedLimit(
             limit.name,
             find_amount(limit, self._clock.unix()),
@@ -86,6 +99,7 @@ class LeaseDesk:
             strict=owner.deny_without_store,
             term=self._term,
             on_use=root.note,
+            owner=owner.id,
         )
 
     def update(self, built: TenantLimit, owner: Tenant, limit: Limit) -> None:
@@ -155,7 +169,7 @@ class LeaseDesk:
             await asyncio.gather(*self._exchanges)
         try:
             if not self.is_away:
-                await self._store.leave(self._gateway)
+                await self._store.leave(self.name)
         except StoreAway as error:
             log.warning("limit store is away", reason=str(error))
         await self._store.close()
@@ -163,22 +177,26 @@ class LeaseDesk:
     async def _beat(self) -> None:
         recoveries = [Recovery(root.id, root.epoch) for root in self._roots.values() if root.is_recovering]
         try:
-            beat = await self._store.beat(self._gateway, recoveries)
+            beat = await self._store.beat(self.name, recoveries)
         except StoreAway as error:
             self._note_away(error)
             return
         self._note_back()
         now_s = self._clock.now()
-        if not beat.was_known:
-            self._remembers_since_s = now_s
-        elif now_s - self._remembers_since_s > RECOVERY_MS / 1000:
-            self._peers = {}  # its list is complete, and without those that left
-        self._peers.update(dict.fromkeys(beat.peers, now_s))
-        self._alive = beat.alive
+        if self._memory is None:
+            self._asks_from_s = now_s + max(0.0, SETTLE_S - beat.memory_age_s)
+        elif beat.memory != self._memory or not beat.was_known:
+            self._forgot_s = now_s
+        self._memory = beat.memory
+        self.alive = beat.alive
+        for peer in beat.peers:
+            self._seen.setdefault(peer, now_s)
+        self._seen.update(dict.fromkeys(beat.alive, now_s))
+        self._seen = {peer: at_s for peer, at_s in self._seen.items() if now_s - at_s < _REMEMBERED_S}
         for root_id, epoch in beat.recoveries:
             root = self._roots.get(root_id)
             if root is None:
-                root = self._roots[root_id] = LeaseRoot(root_id, self._gateway)
+                root = self._roots[root_id] = LeaseRoot(root_id, self.name)
             if root.expect(epoch):
                 self._pressed.add(root_id)
                 self._flush_soon()
@@ -199,6 +217,8 @@ class LeaseDesk:
     def _flush(self, *, every: bool = False, recall: bool = False) -> None:
         self._is_due = False
         now_s = self._clock.now()
+        if now_s < self._asks_from_s:
+            return
         wanted = list(self._roots) if every else [root for root in self._roots if root in self._pressed]
         calls: list[tuple[LeaseRoot, LeaseCall]] = []
         for root_id in wanted:
@@ -209,7 +229,7 @@ class LeaseDesk:
             if recall:
                 root.recall()
             call = root.build_call(
-                now_s, max(self.share.gateways, len(self._alive)), self._list_peers(root), self._term
+                now_s, max(self.share.gateways, len(self.alive)), self._list_peers(root), self._term
             )
             if call is not None:
                 calls.append((root, call))
@@ -222,11 +242,9 @@ class LeaseDesk:
 
     def _list_peers(self, root: LeaseRoot) -> tuple[str, ...]:
         """Those that have to assert before a store without a memory grants anything."""
-        now_s = self._clock.now()
-        remembered_s = now_s - self._remembers_since_s
-        if not root.was_forgotten and remembered_s > RECOVERY_MS / 1000:
-            return self._alive  # it has forgotten nothing: nobody has ever used this root
-        return tuple(peer for peer, seen_s in self._peers.items() if now_s - seen_s < RECOVERY_MS / 1000)
+        if not root.was_forgotten and self._clock.now() - self._forgot_s > _REMEMBERED_S:
+            return self.alive  # it has forgotten nothing: nobody has ever used this root
+        return tuple(self._seen)
 
     async def _exchange(self, calls: Sequence[tuple[LeaseRoot, LeaseCall]]) -> None:
         try:

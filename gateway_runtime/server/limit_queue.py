@@ -5,8 +5,8 @@
 `admission` enters for tenants whose quota has a queue; `front` calls `note_freed` when a request is over. Who
 waits is woken by what may have made room: an ended request, the next window, whoever was before it.
 
-The one subtle rule: while anybody waits, newcomers go behind: those that would still fit would otherwise
-overtake for ever the one that needs more.
+The one subtle rule: while anybody waits, newcomers go behind, or are refused where too many wait: those that
+would still fit would otherwise overtake for ever the one that needs more.
 """
 
 import asyncio
@@ -33,12 +33,23 @@ class _Place:
         self.stirred = asyncio.Event()
 
 
+class _Line:
+    __slots__ = ("places", "refused", "root")
+
+    def __init__(self, root: TenantId, refused: Refused) -> None:
+        self.places: deque[_Place] = deque()
+        self.root = root
+        """Its parent when it began, or itself: an edit may change that."""
+        self.refused = refused
+        """What the first in it was told last."""
+
+
 class LimitQueues:
     """Of one gateway."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._lines: dict[TenantId, deque[_Place]] = {}
+        self._lines: dict[TenantId, _Line] = {}
         self._roots: dict[TenantId, set[TenantId]] = {}
         """Who is in line, by whose limits they share."""
 
@@ -46,31 +57,40 @@ class LimitQueues:
         return tenant.id in self._lines
 
     def waiting(self) -> int:
-        return sum(len(line) for line in self._lines.values())
+        return sum(len(line.places) for line in self._lines.values())
 
     def note_freed(self, tenant: Tenant) -> None:
         """A request of it is over."""
         if not self._lines:
             return
         for waiting in self._roots.get(tenant.parent or tenant.id, ()):
-            self._lines[waiting][0].stirred.set()
+            self._lines[waiting].places[0].stirred.set()
 
-    async def wait(self, tenant: Tenant, queue: Queue, take: Callable[[], Awaitable[Outcome]]) -> Outcome:
-        """take: tries once more. Refused: the time is over, no wait helps, or too many wait."""
+    async def wait(
+        self,
+        tenant: Tenant,
+        queue: Queue,
+        take: Callable[[], Awaitable[Outcome]],
+        refused: Refused | None = None,
+    ) -> Outcome:
+        """take: tries once more. refused: what it was told a moment ago, where nobody waited. Refused comes
+        out when the time is over, no wait helps, or too many wait.
+        """
         line = self._lines.get(tenant.id)
-        if line is not None and len(line) >= queue.max_waiting:
-            return await take()
+        if line is not None and len(line.places) >= queue.max_waiting:
+            return line.refused
         give_up_s = self._now() + queue.timeout_s
         place = _Place()
-        line = self._join(tenant, place)
+        line = self._join(tenant, line, refused, place)
         try:
             while True:
                 pause_s = give_up_s - self._now()
-                if line[0] is place or pause_s <= 0:
+                if line.places[0] is place or pause_s <= 0:
                     place.stirred.clear()
                     outcome = await take()
                     if not isinstance(outcome, Refused) or outcome.never or pause_s <= 0:
                         return outcome
+                    line.refused = outcome
                     pause_s = min(pause_s, max(SHORTEST_S, min(outcome.retry_after_s, LONGEST_S)))
                 await self._rest(place, pause_s)
         finally:
@@ -84,21 +104,23 @@ class LimitQueues:
         except TimeoutError:
             pass  # looked at again, like any other change
 
-    def _join(self, tenant: Tenant, place: _Place) -> deque[_Place]:
-        line = self._lines.setdefault(tenant.id, deque())
-        self._roots.setdefault(tenant.parent or tenant.id, set()).add(tenant.id)
-        line.append(place)
+    def _join(self, tenant: Tenant, line: _Line | None, refused: Refused | None, place: _Place) -> _Line:
+        if line is None:
+            assert refused is not None, "whoever waits alone was refused"
+            line = self._lines[tenant.id] = _Line(tenant.parent or tenant.id, refused)
+            self._roots.setdefault(line.root, set()).add(tenant.id)
+        line.places.append(place)
         return line
 
-    def _leave(self, tenant: Tenant, line: deque[_Place], place: _Place) -> None:
-        was_first = line[0] is place
-        line.remove(place)
-        if line:
+    def _leave(self, tenant: Tenant, line: _Line, place: _Place) -> None:
+        places = line.places
+        was_first = places[0] is place
+        places.remove(place)
+        if places:
             if was_first:
-                line[0].stirred.set()
+                places[0].stirred.set()
             return
         del self._lines[tenant.id]
-        root = tenant.parent or tenant.id
-        self._roots[root].discard(tenant.id)
-        if not self._roots[root]:
-            del self._roots[root]
+        self._roots[line.root].discard(tenant.id)
+        if not self._roots[line.root]:
+            del self._roots[line.root]

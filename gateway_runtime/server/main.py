@@ -80,12 +80,13 @@ class Gateway:
         draw: Callable[[], float] = random.random,
         admin_routes: Sequence[web.RouteDef] = (),
         providers_api: ProvidersApi | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """transport: another engine towards providers. draw: numbers in [0, 1). admin_routes: what the
         embedding process shows on the admin port. providers_api: what answers `/v1/providers`, before that of
-        the settings.
+        the settings. clock: one that may be ahead of the loop's, never behind it; None takes the loop's.
         """
-        clock = Clock(time.monotonic, time.time)
+        clock = clock or Clock(time.monotonic, time.time)
         self._settings = settings
         self._limits = None if settings.limit_store is None else open_desk(settings, clock)
         self._state = LiveState(clock, self._limits)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from gateway_runtime.contract.amount import find_amount
 from gateway_runtime.contract.errors import ErrorCode, GatewayError
-from gateway_runtime.contract.table import Limit, LimitResource, Provider, Route, Tenant
+from gateway_runtime.contract.table import Limit, LimitResource, Provider, Route
 from gateway_runtime.engine.limits import Refused
 from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.identity import Reason, Rejection
@@ -160,12 +161,10 @@ def refuse_unnamed_provider(asked: str | None, choices: Sequence[str]) -> Gatewa
     )
 
 
-def refuse_over_limit(tenant: Tenant, refused: Refused) -> GatewayError:
+def refuse_over_limit(rule: Limit | None, refused: Refused, unix_s: float) -> GatewayError:
+    """rule: the limit that refused. None: it has left the table. unix_s: now, for overrides."""
     standing = refused.standing
-    rules = [limit for limit in tenant.limits if limit.name == standing.name]
-    # Without one it is the parent's, or it came with a newer table than this request's.
-    owner = tenant.id if rules or tenant.parent is None else tenant.parent
-    name = f'Limit "{standing.name}" of {owner}'
+    name = f'Limit "{standing.name}" of {refused.owner}'
     if refused.unpriced:
         return GatewayError(
             ErrorCode.UNPRICED,
@@ -180,19 +179,19 @@ def refuse_over_limit(tenant: Tenant, refused: Refused) -> GatewayError:
             f"{name} has {most} at this gateway, and this request may need {needs}. Send less, or allow a "
             "shorter answer with `max_tokens`.",
         )
-    rule = "" if not rules else f": {_describe_rule(rules[0])}"
+    told = "" if rule is None else f": {_describe_rule(rule, unix_s)}"
     return GatewayError(
         ErrorCode.RATE_LIMITED,
-        f"{name} is spent{rule}. Try again in {refused.retry_after_s:.1f} s.",
+        f"{name} is spent{told}. Try again in {refused.retry_after_s:.1f} s.",
         retry_after_s=refused.retry_after_s,
     )
 
 
-def refuse_without_store(tenant: Tenant, name: str) -> GatewayError:
+def refuse_without_store(refused: Refused) -> GatewayError:
     return GatewayError(
         ErrorCode.LIMIT_STORE_AWAY,
-        f'Limit "{name}" of {tenant.id} is shared by all gateways through a store that does not answer now, '
-        "and what this gateway was granted before is used up. Try again in a few seconds.",
+        f'Limit "{refused.standing.name}" of {refused.owner} is shared by all gateways through a store that '
+        "does not answer now, and what this gateway was granted before is used up. Try again in a few seconds.",
         retry_after_s=1,
     )
 
@@ -206,13 +205,22 @@ _WORDS: Final = {
 }
 
 
-def _describe_rule(limit: Limit) -> str:
-    amount = _describe_amount(limit.resource, limit.amount)
-    if limit.resource == "Concurrency":
-        return amount
+_SCOPES: Final = {
+    "Tenant": "",
+    "PerUser": " for each user",
+    "PerKey": " for each key",
+    "PerModel": " for each model",
+}
+
+
+def _describe_rule(limit: Limit, unix_s: float) -> str:
+    """As the quota has it: of all gateways together."""
+    rule = _describe_amount(limit.resource, find_amount(limit, unix_s))
     if limit.calendar is not None:
-        return f"{amount} a {limit.calendar} ({limit.zone})"
-    return f"{amount} in any {limit.window_s:g} s"
+        rule += f" a {limit.calendar} ({limit.zone})"
+    elif limit.resource != "Concurrency":
+        rule += f" in any {limit.window_s:g} s"
+    return rule + _SCOPES[limit.scope]
 
 
 def _describe_amount(resource: LimitResource, amount: int) -> str:

@@ -19,10 +19,10 @@ from gateway_runtime.contract.ids import EndpointId, RouteId
 from gateway_runtime.contract.stream import Share
 from gateway_runtime.contract.table import Limit, Route, Tenant
 from gateway_runtime.engine.balance import Availability, Choice, EndpointView
-from gateway_runtime.engine.book import LimitBook, find_next_change
+from gateway_runtime.engine.book import LimitBook, Met, find_next_change
 from gateway_runtime.engine.budget import RetryBudget
 from gateway_runtime.engine.learnt import LearntLimits
-from gateway_runtime.engine.limits import TenantLimit
+from gateway_runtime.engine.limits import Refused, TenantLimit
 from gateway_runtime.engine.local_limits import LocalMaker
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.engine.rotation import Rotation
@@ -116,9 +116,17 @@ class LiveState:
         """Its own, for telling: see `LimitBook.list_own`."""
         return self._book.list_own(tenant, self.clock.now())
 
+    def list_met(self, tenant: Tenant, user: str | None, key_id: str | None) -> list[Met]:
+        """Its own and its parent's, for telling a caller: see `LimitBook.list_met`."""
+        return self._book.list_met(tenant, user, key_id, self.clock.now())
+
     def limits_of(self, tenant: Tenant) -> tuple[TenantLimit, ...]:
         """As `list_limits`."""
         return tuple(limit for _, limit in self.list_limits(tenant))
+
+    def find_rule(self, refused: Refused) -> Limit | None:
+        """Which limit it was. None: it has left the table."""
+        return self._book.find_rule(refused.owner, refused.standing.name)
 
     def reserves(self, tenant: Tenant) -> bool:
         """Whether it has limits of more than requests."""

@@ -49,6 +49,9 @@ if estimate >= 0 then
   if now < estimate - TOLERANCE then
     skew = skew + estimate - now
     now = estimate
+    if since and since ~= '0' then
+      since = text(now) -- no time has passed for those that are waited for
+    end
   elseif now > latest + TOLERANCE then
     skew = skew + latest - now
     now = latest
@@ -259,10 +262,13 @@ local function find_wait(ask, scope, missing)
   return ask.window
 end
 
+local withheld = #scopes == 0
+
 local function grant(ask, scope, fits)
   local granted, wait = 0, 0
   local longest = math.min(ask.window > 0 and ask.window or term, RECOVERY)
   local waits = since ~= 0 and now < since + longest
+  withheld = withheld or waits
   if ask.want > 0 and not waits and scope.free > 0 and (fits or ask.need == 0) then
     local share = math.min(ask.want, math.floor(scope.free / (2 * gateways)))
     granted = math.min(math.max(ask.need, share), scope.free)
@@ -308,4 +314,4 @@ local answers = {}
 for i, pair in ipairs(found) do
   answers[i] = grant(pair[1], pair[2], fits)
 end
-return cmsgpack.pack({epoch, now, true, sequence, since ~= 0, answers})
+return cmsgpack.pack({epoch, now, true, sequence, since ~= 0 and withheld, answers})

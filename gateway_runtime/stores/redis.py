@@ -13,6 +13,7 @@ process counts it, so that it is written when its connection stands, and not bef
 
 import asyncio
 import hashlib
+import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -40,6 +41,7 @@ _HERE: Final = Path(__file__).parent
 
 Argument: TypeAlias = str | bytes | int
 Command: TypeAlias = Sequence[Argument]
+_BeatAnswer: TypeAlias = tuple[int, list[bytes], list[bytes], list[bytes], bytes, int]
 
 
 class RedisStore:
@@ -65,16 +67,19 @@ class RedisStore:
 
     async def beat(self, gateway: str, recoveries: Sequence[Recovery]) -> Beat:
         told = [f"{one.root} {one.epoch}" for one in recoveries]
-        keys = [self._alive_key, f"{self._prefix}:{{gateways}}:recoveries"]
-        command: Command = [2, *keys, gateway, RECOVERY_MS, ALIVE_MS, *told]
+        keys = [self._alive_key, f"{self._prefix}:{{gateways}}:recoveries", self._memory_key]
+        command: Command = [len(keys), *keys, gateway, RECOVERY_MS, ALIVE_MS, secrets.token_hex(8), *told]
         async with self._connect() as connection:
+            server = self._connections.server_of(connection)
             (answer,) = await _run(connection, self._beat, [command])
-        known, peers, alive, recovering = cast("tuple[int, list[bytes], list[bytes], list[bytes]]", answer)
+        known, peers, alive, recovering, memory, age_ms = cast("_BeatAnswer", answer)
         return Beat(
             tuple(peer.decode() for peer in peers),
             tuple(peer.decode() for peer in alive),
             known == 1,
             tuple(_read_recovery(one.decode()) for one in recovering),
+            f"{memory.decode()} {server}",
+            age_ms / 1000,
         )
 
     async def leave(self, gateway: str) -> None:
@@ -86,7 +91,7 @@ class RedisStore:
         belongs to a root that is gone counts no more. Raises StoreAway.
         """
         async with self._connect() as connection:
-            await _ask(connection, "DEL", self._alive_key, *map(self._root_key, roots))
+            await _ask(connection, "DEL", self._alive_key, self._memory_key, *map(self._root_key, roots))
 
     async def clear(self) -> None:
         """Deletes all that has the prefix, a few keys at a time. Raises StoreAway."""
@@ -108,6 +113,10 @@ class RedisStore:
     @property
     def _alive_key(self) -> str:
         return f"{self._prefix}:{{gateways}}:alive"
+
+    @property
+    def _memory_key(self) -> str:
+        return f"{self._prefix}:{{gateways}}:memory"
 
     def _root_key(self, root: str) -> str:
         # One hash tag, so that a cluster keeps all that is charged in one step in one place.

@@ -32,6 +32,10 @@ class Beat(NamedTuple):
     """The store knew the one that asks. Else this is its first beat, or the store has lost its memory."""
     recoveries: tuple[Recovery, ...]
     """Roots in which all gateways have to assert."""
+    memory: str
+    """Another one than before: the store has forgotten, or another process answers, which may know less."""
+    memory_age_s: float
+    """Since its first beat."""
 
 
 class LimitStore(Protocol):

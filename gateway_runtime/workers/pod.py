@@ -22,6 +22,7 @@ from aiohttp import web
 from gateway_runtime.contract.health import HealthReport
 from gateway_runtime.contract.ids import EndpointId, TenantId
 from gateway_runtime.contract.stream import Share, Version
+from gateway_runtime.ledger.place import find_spool
 from gateway_runtime.server.build import BuiltTable
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.keeper import TableKeeper
@@ -183,9 +184,15 @@ class Pod:
 
 
 def settings_for_worker(pod: GatewaySettings, port: int, workers: int) -> GatewaySettings:
-    """The pod's bounds on what is under way are split, rounded up, since they bound the pod's memory."""
+    """The pod's bounds on what is under way are split, rounded up, since they bound the pod's memory. Raises
+    WrongPlace.
+    """
+    spool = pod.ledger_spool
+    if pod.ledger is not None:
+        spool = find_spool(pod.ledger, spool, pod.state_dir)
     return dataclasses.replace(
         pod,
+        ledger_spool=spool,
         port=port,
         shares_port=True,
         operator_urls=(),

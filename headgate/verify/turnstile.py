@@ -1,5 +1,5 @@
-"""A gateway without callers and providers: tenants in, admissions out, through the LeaseDesk and the LimitBook
-that a gateway has.
+"""A gateway without callers and providers: tenants in, admissions out, through the LeaseDesk and the
+LimitBook that a gateway has.
 
 `gateway_process` runs one in a process of its own, tests run several in one. It asks as `server.admission`
 does, and refuses where that would.

@@ -31,6 +31,7 @@ async def test_in_hundreds_of_scenarios_every_caller_gets_one_answer_and_nothing
     assert among.report.leaks == []
 
 
+@pytest.mark.alone
 async def test_a_caller_who_has_nothing_to_do_with_it_keeps_its_latency(among: ChaosRun) -> None:
     scenarios = [draw(seed, callers=[Caller.PATIENT, Caller.LEAVES]) for seed in SEEDS[:100]]
     await among.calm(scenarios)

@@ -1,15 +1,24 @@
 """What a request may cost is reserved, what it did cost is settled, and what it did not is given back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.table import LimitResource
 from gateway_runtime.engine.amounts import Bound, Spent
 from gateway_runtime.engine.hold import Hold, Reserved, reserve
-from gateway_runtime.engine.limits import Refused, RollingLimit, Standing, Taken, take_all
+from gateway_runtime.engine.limits import (
+    Refused,
+    RollingLimit,
+    Standing,
+    Taken,
+    TenantLimit,
+    take_all,
+)
 
 BOUND = Bound(100, 50, 1000)
 SPENT = Spent(80, 20, 700)
@@ -83,6 +92,16 @@ def test_a_request_that_needs_nothing_of_a_limit_passes_it_even_when_it_is_spent
 
     assert isinstance(answer, Reserved)
     assert answer.tokens == Standing("OutputTokens", 40, 0, 50.0)
+
+
+def test_a_limit_of_which_it_needs_nothing_is_never_the_one_that_refuses() -> None:
+    output = limit_on("OutputTokens", 100, 3600.0)
+    take([output], Bound(0, 100, 0))
+    output.configure(40, 3600.0)
+    answer = ask([output, limit_on("InputTokens", 5)], Bound(6, 0, 0))
+
+    assert isinstance(answer, Refused)
+    assert (answer.standing.name, answer.never) == ("InputTokens", True)
 
 
 def test_either_all_limits_are_charged_or_none() -> None:
@@ -346,6 +365,185 @@ def test_a_hold_settles_in_the_limit_that_it_charged() -> None:
     assert stand(limit, 1.0) == (100, 0, 20)
 
 
+def test_a_refusal_says_whose_limit_it_was() -> None:
+    team = RollingLimit("spend", 1000, 60.0, "USD", owner=TenantId("chat/team"))
+    parent = RollingLimit("spend", 900, 60.0, "USD", owner=TenantId("chat/department"))
+    refused = ask([team, parent])
+
+    assert isinstance(refused, Refused)
+    assert (refused.standing.name, refused.owner) == ("spend", "chat/department")
+
+
+# -- one request may go over
+
+
+def overshoot(limits: Sequence[TenantLimit], bound: Bound = BOUND, now_s: float = 0.0) -> Reserved | Refused:
+    return reserve(limits, bound, now_s, allow_unpriced=False, one_over=True)
+
+
+def test_who_may_go_over_is_admitted_while_anything_is_left_and_the_next_waits() -> None:
+    limit = limit_on("TotalTokens", 151)
+    first, second, third = overshoot([limit]), overshoot([limit]), overshoot([limit])
+
+    assert isinstance(first, Reserved)
+    assert isinstance(second, Reserved)
+    assert [charge[2] for charge in (*first.hold.charges, *second.hold.charges)] == [150, 1]
+    assert isinstance(third, Refused)
+    assert (third.needed, third.never, third.retry_after_s) == (1, False, 60.0)
+    assert stand(limit) == (0, 151, 0)
+
+
+def test_what_it_spends_above_what_was_left_is_charged_and_nothing_is_cut() -> None:
+    limit = limit_on("TotalTokens", 151)
+    overshoot([limit])
+    last = overshoot([limit])
+    assert isinstance(last, Reserved)
+    last.hold.settle(SPENT, 0.0)
+
+    assert last.hold.cut == ()
+    assert stand(limit) == (100, 150, 0)
+    assert limit.room(0.0) == -99
+
+
+def test_what_it_gives_back_is_what_was_held_and_not_what_it_asked_for() -> None:
+    limit = limit_on("TotalTokens", 151)
+    first = take([limit])
+    last = overshoot([limit])
+    assert isinstance(last, Reserved)
+    last.hold.release(0.0)
+    first.release(0.0)
+
+    assert stand(limit) == (0, 0, 151)
+
+
+def test_while_one_may_spend_more_than_was_left_no_second_one_takes_a_rest() -> None:
+    limit = limit_on("TotalTokens", 151)
+    first, last = take([limit]), overshoot([limit])
+    first.release(0.0)
+    waits = overshoot([limit], Bound(151, 0, 0))
+    small = overshoot([limit], Bound(20, 0, 0))
+
+    assert isinstance(last, Reserved)
+    assert waits == Refused(Standing("TotalTokens", 151, 150, 60.0), 1.0, resource="TotalTokens", needed=151)
+    assert isinstance(small, Reserved)
+
+    last.hold.settle(Spent(1, 0, 0), 0.0)
+
+    assert isinstance(overshoot([limit], Bound(151, 0, 0)), Reserved)
+
+
+def test_a_request_that_needs_nothing_of_an_overspent_limit_holds_nothing_of_it() -> None:
+    limit = limit_on("OutputTokens", 40)
+    last = overshoot([limit], Bound(0, 50, 0))
+    assert isinstance(last, Reserved)
+    last.hold.settle(Spent(0, 60, 0), 0.0)
+    answer = overshoot([limit, limit_on("InputTokens", 5)], Bound(5, 0, 0))
+
+    assert isinstance(answer, Reserved)
+    assert stand(limit) == (60, 0, 0)
+
+
+def test_less_than_nothing_is_cut_there_too() -> None:
+    limit = limit_on("InputTokens", 50)
+    answer = overshoot([limit])
+    assert isinstance(answer, Reserved)
+    answer.hold.settle(Spent(-5, 0, 0), 0.0)
+
+    assert answer.hold.cut == ("InputTokens",)
+    assert stand(limit) == (0, 0, 50)
+
+
+def test_a_bound_above_the_amount_is_not_too_large_for_it() -> None:
+    answer = overshoot([limit_on("USD", 999)])
+
+    assert isinstance(answer, Reserved)
+    assert [held for _, _, held in answer.hold.charges] == [999]
+
+
+def test_of_an_amount_of_nothing_nothing_is_left_for_it_either() -> None:
+    assert overshoot([limit_on("USD", 0)]) == Refused(
+        Standing("USD", 0, 0, 0.0), 60.0, resource="USD", needed=1, never=True
+    )
+
+
+@pytest.mark.parametrize("resource", ["Requests", "Concurrency"])
+def test_of_requests_none_goes_over(resource: LimitResource) -> None:
+    limit = limit_on(resource, 1)
+    overshoot([limit])
+
+    assert isinstance(overshoot([limit]), Refused)
+
+
+def test_the_headers_of_who_goes_over_say_that_nothing_is_left() -> None:
+    limit = limit_on("TotalTokens", 10)
+    answer = overshoot([limit])
+
+    assert isinstance(answer, Reserved)
+    assert answer.tokens == Standing("TotalTokens", 10, 0, 60.0)
+
+
+def test_a_limit_in_shadow_is_charged_with_the_whole_bound_and_told_once_nothing_is_left() -> None:
+    shadow = limit_on("TotalTokens", 10, shadow=True)
+    first, second = overshoot([shadow]), overshoot([shadow])
+
+    assert isinstance(first, Reserved)
+    assert isinstance(second, Reserved)
+    assert (first.shadow, second.shadow) == ((), ("TotalTokens",))
+    assert stand(shadow) == (0, 300, 0)
+
+
+def test_without_a_price_it_is_refused_like_any_other() -> None:
+    answer = overshoot([limit_on("USD", 1000)], Bound(1, 1, None))
+
+    assert isinstance(answer, Refused)
+    assert (answer.unpriced, answer.never) == (True, True)
+
+
+class Granting(RollingLimit):
+    """A limit whose store has more, for whoever asks."""
+
+    def __init__(self, amount: int, here: int) -> None:
+        super().__init__("shared", amount, 60.0, "TotalTokens")
+        self.here = here
+
+    def room(self, now_s: float) -> int:
+        return self.here - self.count.total(now_s)
+
+    def may_ask(self, now_s: float, need: int) -> bool:
+        return need <= self.amount
+
+
+def test_what_a_store_may_grant_is_asked_for_before_the_rest_is_taken() -> None:
+    limit = Granting(1000, here=20)
+    answer = overshoot([limit])
+
+    assert isinstance(answer, Refused)
+    assert answer.askable == ((limit, 150),)
+    assert overshoot([Granting(1000, here=0)]).askable  # type: ignore[union-attr]
+
+
+def test_what_no_store_can_grant_is_not_asked_for() -> None:
+    answer = overshoot([Granting(149, here=20)])
+
+    assert isinstance(answer, Reserved)
+    assert [held for _, _, held in answer.hold.charges] == [20]
+
+
+def test_where_another_limit_refuses_anyway_no_store_is_asked() -> None:
+    answer = ask([Granting(1000, here=0), limit_on("Concurrency", 0)])
+
+    assert isinstance(answer, Refused)
+    assert answer.askable == ()
+
+
+def test_where_all_that_is_short_may_be_granted_all_of_it_is_asked_for() -> None:
+    one, other = Granting(1000, here=0), Granting(1000, here=100)
+    answer = ask([one, limit_on("Requests", 5), other])
+
+    assert isinstance(answer, Refused)
+    assert answer.askable == ((one, 150), (other, 150))
+
+
 def test_a_hold_prints_as_what_it_holds() -> None:
     hold = take([limit_on("TotalTokens", 1000), limit_on("Concurrency", 5)])
 
@@ -437,3 +635,33 @@ def test_no_window_anywhere_holds_more_than_the_amount(
 
     for end_s, _ in log:  # a window that ends elsewhere holds no more than one that ends with an admission
         assert sum(cost for time_s, cost in log if time_s <= end_s < time_s + window_s) <= amount
+
+
+@given(steps, st.lists(st.integers(0, 59), min_size=60, max_size=60), st.integers(1, 300))
+def test_with_one_over_no_window_holds_more_than_the_amount_and_one_request(
+    steps: list[Step], endings: list[int], amount: int
+) -> None:
+    """endings: after each step that one of the running ends, if there are so many, and costs all it may."""
+    limit = limit_on("TotalTokens", amount, 7.5)
+    log: list[tuple[float, int]] = []
+    running: list[tuple[Hold, Bound]] = []
+    now_s = 0.0
+    for step, ending in zip(steps, endings, strict=False):
+        now_s += step.pause_s
+        answer = overshoot([limit], step.bound, now_s)
+        if isinstance(answer, Reserved):
+            cost = step.bound.input_tokens + step.bound.output_tokens
+            if step.part < 0:
+                running.append((answer.hold, step.bound))
+            else:
+                spent = spend(step.bound, step.part)
+                answer.hold.settle(spent, now_s)
+                cost = spent.input_tokens + spent.output_tokens
+            log.append((now_s, cost))
+        if ending < len(running):
+            hold, bound = running.pop(ending)
+            hold.settle(Spent(bound.input_tokens, bound.output_tokens, 0), now_s)
+
+    for end_s, _ in log:
+        inside = [cost for time_s, cost in log if time_s <= end_s < time_s + 7.5]
+        assert sum(inside) - max(inside) <= amount

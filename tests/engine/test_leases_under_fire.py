@@ -10,7 +10,7 @@ import pytest
 from gateway_runtime.engine.lease import Batch, LeasedLimit
 from gateway_runtime.engine.lease_call import LeaseAnswer, LeaseCall, ScopeAnswer, ScopeAsk, Verdict
 from gateway_runtime.engine.lease_store import MemoryStore
-from tests.engine.leaseworld import RULES, Parts, World
+from headgate.verify.world import BEGAN_S, RULES, Parts, World
 
 STEPS = 2_000
 
@@ -22,11 +22,9 @@ def test_no_window_ever_holds_more_than_the_amount(seed: int) -> None:
     world.run(STEPS)
     world.finish()
 
-    assert world.admitted > 10
-    assert [limit.state(world.now_s).held for member in world.members for limit in member.limits] == [0] * (
-        4 * len(world.members)
-    )
-    assert [scope.leases for scope in world.store.scopes()] == [{}] * len(world.store.scopes())
+    assert world.admitted > 5
+    assert world.overruns == []
+    assert world.list_left() == []
 
 
 @pytest.mark.parametrize("gateways", [1, 2, 4])
@@ -37,7 +35,7 @@ def test_without_faults_nearly_all_of_the_amount_is_used(gateways: int) -> None:
     world.run(20_000)
 
     # The first window begins at once, so that one more of them is used than has passed.
-    windows = (world.now_s - 1000) / requests.window_s
+    windows = (world.now_s - BEGAN_S) / requests.window_s
     assert world.admitted >= 0.93 * requests.amount * windows
     assert world.admitted <= requests.amount * (windows + 1)
 
@@ -111,12 +109,11 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_found(mistake: str) -> None:
-    found = False
-    for seed in range(60):
-        try:
-            World(seed, gateways=1 + seed % 4, parts=MISTAKES[mistake]).run(STEPS)
-        except AssertionError:
-            found = True
-            break
+    worlds = (World(seed, gateways=1 + seed % 4, parts=MISTAKES[mistake]) for seed in range(60))
 
-    assert found
+    assert any(is_overrun(world) for world in worlds)
+
+
+def is_overrun(world: World) -> bool:
+    world.run(STEPS)
+    return bool(world.overruns)

@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.stream import Share
 from gateway_runtime.contract.table import Limit, LimitResource
 from gateway_runtime.engine.book import LimitBook
+from gateway_runtime.engine.calendar import EndOf, PeriodEnd
 from gateway_runtime.engine.limits import (
     LimitState,
     Refused,
@@ -143,6 +145,100 @@ def test_a_limit_tells_its_state() -> None:
         reset_s=50.0,
         shadow=False,
     )
+
+
+# -- in periods of a calendar
+
+
+def every(length_s: float) -> EndOf:
+    """Periods of one length, the first from 0 on."""
+
+    def end_of(now_s: float) -> PeriodEnd:
+        end_s = (now_s // length_s + 1) * length_s
+        return PeriodEnd(end_s, int(end_s))
+
+    return end_of
+
+
+def test_a_period_admits_the_amount_and_the_next_one_all_of_it_again() -> None:
+    limit = RollingLimit("daily", 2, 0.0, end_of=every(100.0))
+
+    assert [admit([limit], now_s) for now_s in (97.0, 98.0, 99.0, 100.0, 100.1, 100.2)] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_refusal_names_the_time_until_the_period_ends() -> None:
+    limit = RollingLimit("daily", 1, 0.0, end_of=every(100.0))
+
+    assert take_all([limit], 30.0) == Taken(Standing("daily", 1, 0, 70.0))
+    assert take_all([limit], 60.0) == Refused(Standing("daily", 1, 0, 40.0), 40.0)
+
+
+def test_a_window_that_becomes_a_calendar_and_one_again_loses_nothing_and_counts_nothing_twice() -> None:
+    limit = RollingLimit("spend", 10, 60.0, "TotalTokens")
+    first = limit.hold(10.0, 4)
+    limit.configure(10, 0.0, end_of=every(100.0), now_s=20.0)
+    second = limit.hold(30.0, 4)
+
+    assert (limit.room(40.0), limit.used(40.0)) == (2, 0)
+
+    first.settle(4, 1)
+    limit.configure(10, 60.0, now_s=50.0)
+    second.settle(4, 3)
+
+    assert (limit.used(50.0), limit.room(50.0)) == (4, 6)
+    assert (limit.used(109.9), limit.used(110.0)) == (4, 0)
+
+
+def test_a_reload_leaves_a_period_as_it_is() -> None:
+    limit = RollingLimit("daily", 5, 0.0, end_of=every(100.0))
+    admit([limit], 30.0)
+    limit.configure(9, 0.0, end_of=every(100.0), now_s=60.0)
+
+    assert (limit.used(99.0), limit.amount) == (1, 9)
+
+    limit.configure(9, 0.0, end_of=every(100.0), now_s=130.0)
+
+    assert limit.used(130.0) == 0
+
+
+def test_a_limit_whose_period_is_over_may_be_forgotten() -> None:
+    limit = RollingLimit("daily", 5, 0.0, end_of=every(100.0))
+    admit([limit], 30.0)
+
+    assert (limit.is_idle(99.0), limit.is_idle(100.0)) == (False, True)
+
+
+def test_a_limit_with_a_calendar_prints_so() -> None:
+    limit = RollingLimit("spend", 9, 0.0, "USD", end_of=every(100.0))
+
+    assert repr(limit) == "<RollingLimit spend: 9 USD in each period>"
+
+
+# -- whose they are
+
+
+def test_a_refusal_says_whose_limit_it_was() -> None:
+    team = RollingLimit("daily", 9, 60.0, owner=TenantId("chat/team"))
+    parent = RollingLimit("daily", 0, 60.0, owner=TenantId("chat/department"))
+    refused = take_all([team, parent], 0.0)
+
+    assert isinstance(refused, Refused)
+    assert (refused.standing.name, refused.owner) == ("daily", "chat/department")
+
+
+def test_a_limit_that_is_counted_here_asks_no_store() -> None:
+    limit = RollingLimit("minute", 1, 60.0)
+
+    assert not limit.may_ask(0.0, 1)
+    assert take_all([limit], 0.0) == Taken(Standing("minute", 1, 0, 60.0))
+    assert take_all([limit], 0.0) == Refused(Standing("minute", 1, 0, 60.0), 60.0, askable=())
 
 
 def limit_of(name: str, amount: int, resource: LimitResource = "Requests", *, shadow: bool = False) -> Limit:

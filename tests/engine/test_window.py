@@ -126,6 +126,66 @@ def test_without_an_end_of_the_window_nothing_leaves_but_what_is_settled() -> No
     assert count.wait_for_drop(2 * 10.0**9, 1) == inf
 
 
+def test_more_may_be_settled_than_was_held() -> None:
+    count = RollingCount(10.0)
+    count.hold(0.0, 100).settle(100, 130)
+
+    assert (count.total(0.0), count.held(0.0)) == (130, 0)
+
+
+def test_what_was_counted_just_now_leaves_a_window_later() -> None:
+    count = RollingCount(10.0)
+    count.add(3.0)
+
+    assert count.wait_for_newest(3.0) == 10.0
+
+
+def test_a_slot_settles_in_the_count_that_has_it_now() -> None:
+    one, other = RollingCount(10.0), RollingCount(60.0)
+    slot = one.hold(0.0, 100)
+    other.adopt(one.give_slots(5.0), 5.0)
+    slot.settle(100, 30)
+
+    assert (one.total(5.0), other.total(5.0)) == (0, 30)
+
+
+def test_what_is_adopted_counts_as_if_it_had_happened_now() -> None:
+    one, other = RollingCount(10.0), RollingCount(60.0)
+    one.add(0.0)
+    other.adopt(one.give_slots(5.0), 5.0)
+    other.add(5.5)
+
+    assert (other.total(64.9), other.slots()) == (2, 1)
+    assert other.total(65.5) == 0
+
+
+def test_what_is_over_is_not_given_to_another_count() -> None:
+    one, other = RollingCount(10.0), RollingCount(60.0)
+    slot = one.hold(0.0, 7)
+    one.add(9.0)
+    other.adopt(one.give_slots(12.0), 12.0)
+    slot.settle(7, 0)
+
+    assert other.total(12.0) == 1
+
+
+def test_a_count_that_adopts_nothing_counts_on_from_nothing() -> None:
+    count = RollingCount(10.0)
+    count.adopt(RollingCount(60.0).give_slots(5.0), 5.0)
+    count.add(5.0)
+
+    assert (count.total(5.0), count.slots()) == (1, 1)
+
+
+def test_a_count_that_gave_away_what_it_had_begins_anew() -> None:
+    count = RollingCount(10.0)
+    count.add(0.0)
+    count.give_slots(1.0)
+    count.add(1.0)
+
+    assert (count.total(1.0), count.slots()) == (1, 1)
+
+
 @given(gaps, st.floats(1, 100))
 def test_the_count_is_never_too_small_and_too_large_by_one_slot_at_most(
     pauses: list[float], window_s: float

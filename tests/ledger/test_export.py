@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 from pyarrow import parquet
@@ -31,6 +31,7 @@ def bill(*rows: UsageRow) -> list[dict[str, str]]:
     return read_csv(b"".join(build_focus_lines([rows])))
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.lists(some_rows(), max_size=3))
 def test_csv_has_every_row_and_its_cost_in_dollars(batches: list[list[UsageRow]]) -> None:
     rows = [row for batch in batches for row in batch]
@@ -50,6 +51,7 @@ def test_csv_tells_the_end_as_a_moment_too() -> None:
     assert line["ended"] == "2026-11-01T12:00:00.250Z"
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.lists(some_rows(least=1), max_size=3))
 def test_parquet_has_every_row_as_it_is(batches: list[list[UsageRow]]) -> None:
     rows = [row for batch in batches for row in batch]

@@ -60,6 +60,9 @@ NO_MODEL = findings.model_not_found("spec.targets[0]", "openai", "gpt-5", ["gpt-
 NO_SECRET = findings.secret_not_found("spec.credentials[0].secretRef", "team-a", "openai", "api-key")
 NO_KEY = findings.secret_key_not_found("spec.credentials[0].secretRef", "openai", "api-key", ["token"])
 MALFORMED = findings.malformed_secret("spec.credentials[0].secretRef", "openai", "api-key", "it is empty")
+NO_PARENT = findings.parent_not_found("spec.parent.name", "departmnt", ["all", "department"])
+TWO_PARENTS = findings.parent_has_parent("spec.parent.name", "department", "company")
+NO_CLUSTER = findings.no_cluster("spec.subjects[0].type", "nightly")
 
 ACCEPTED = [
     Case(
@@ -137,6 +140,44 @@ ACCEPTED = [
 ]
 
 RESOLVED_REFS = [
+    Case(
+        "a parent that is not there",
+        quota_verdict(0, 1, serving="Nothing", findings=[NO_PARENT]),
+        TWO,
+        "ResolvedRefs",
+        (
+            "False",
+            Reason.PARENT_NOT_FOUND,
+            'HG0207 TenantQuota team-a/all: parent "departmnt" not found; quotas in this namespace: all, '
+            'department. Did you mean "department"? Correct parent.name, or create the TenantQuota. Without '
+            "its parent's limits nothing of this version is served",
+        ),
+    ),
+    Case(
+        "a parent with a parent",
+        quota_verdict(0, 1, serving="Nothing", findings=[TWO_PARENTS]),
+        TWO,
+        "ResolvedRefs",
+        (
+            "False",
+            Reason.PARENT_NOT_PERMITTED,
+            'HG0208 TenantQuota team-a/all: parent "department" has a parent itself, "company", and a parent '
+            "must have none: correct parent.name, or remove parent from one of the two. Without its parent's "
+            "limits nothing of this version is served",
+        ),
+    ),
+    Case(
+        "a service account without a cluster",
+        quota_verdict(0, 1, findings=[NO_CLUSTER]),
+        TWO,
+        "ResolvedRefs",
+        (
+            "False",
+            Reason.ACCOUNTS_UNKNOWN,
+            'HG0209 TenantQuota team-a/all: subject "nightly" is a ServiceAccount, and service accounts need '
+            "a cluster: here is none. Use type APIKey or JWT, or apply the quota to a cluster",
+        ),
+    ),
     Case(
         "all resolve",
         provider_verdict("a"),

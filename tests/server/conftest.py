@@ -1,10 +1,11 @@
-"""What the tests of the server share: a fake provider."""
+"""What the tests of the server share: a fake provider, and a real Redis."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from gateway_runtime.server.fake_provider import FakeProvider
+from tests.stores.fixtures import *  # noqa: F403 (fixtures are found by name)
 
 
 @pytest.fixture

@@ -284,12 +284,19 @@ async def test_a_caller_can_ask_how_it_stands(fake: FakeProvider) -> None:
     assert 0 < tokens.pop("resets_in_s") <= 60
     assert tokens == {
         "name": "most",
+        "tenant": "chat/team",
         "resource": "TotalTokens",
         "mode": "Enforce",
+        "scope": "Tenant",
+        "of": None,
+        "window_s": 60.0,
+        "calendar": None,
+        "zone": None,
         "amount": 1000,
         "used": used["total_tokens"],
         "held": 0,
         "remaining": 1000 - used["total_tokens"],
+        "shared": False,
     }
     assert (money["mode"], money["amount"], money["used"]) == ("Shadow", "1", format_usd(cost))
     assert (often["used"], often["remaining"]) == (1, 4)

@@ -5,7 +5,8 @@
 
 A quota none of whose subjects can call stays in the table: what its limits have counted must not be forgotten
 because a Secret was away for a moment. One whose parent cannot be one is not served as it asks, since a limit
-would not hold: what was served of it before goes on, if the parent of then still can, else nothing.
+would not hold: what was served of it before goes on, if the parent of then still can, else nothing. But
+who is no longer among its callers, a key whose Secret is gone included, is so at once.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,11 +38,13 @@ from headgate_operator.compile.subjects import (
     ANONYMOUS,
     Caller,
     SubjectsRead,
+    bounded_terms,
     callers_of,
     claims_of,
     find_claims,
     join_keys,
     read_subjects,
+    shared_callers,
     without_claims,
 )
 from headgate_operator.compile.verdict import Verdict, judge_serving
@@ -151,6 +154,8 @@ def _settle(wish: _Wish, families: Families, last_good: LastGood) -> _Settled:
             wanted = _find_good(meta, old, last_good)
             if wanted is not None and families.find_fault(meta, wanted.parent) is not None:
                 wanted = None
+            if wanted is not None:
+                wanted = keep_equal(shared_callers(wanted, asked), wanted)
     if wanted is None:
         return _Settled(None, fault, ())
     if old is not None and old.wanted is wanted:
@@ -259,11 +264,7 @@ def _build_tenant(manifest: QuotaManifest, subjects: SubjectsRead) -> Tenant:
         models=None if spec.models is None else tuple(sorted(set(spec.models))),
         limits=build_limits(spec),
         allow_unpriced=spec.on_unpriced == "Allow",
-        key_terms=tuple(
-            term
-            for term in keys.values()
-            if term.not_before_unix_s is not None or term.not_after_unix_s is not None
-        ),
+        key_terms=bounded_terms(keys.values()),
         jwts=tuple(subject for subject in subjects if isinstance(subject, JwtSubject)),
         proxies=tuple(subject for subject in subjects if isinstance(subject, ProxySubject)),
         parent=None if spec.parent is None else TenantId(f"{meta.namespace}/{spec.parent.name}"),

@@ -11,7 +11,7 @@ those that are its alone.
 """
 
 import ipaddress
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -159,6 +159,13 @@ def without_claims(tenant: Tenant, taken: Collection[str]) -> Tenant:
     )
 
 
+def shared_callers(tenant: Tenant, other: Tenant) -> Tenant:
+    """`tenant` with those of its callers that `other` has, too; of keys the narrower terms hold."""
+    left = without_claims(tenant, set(claims_of(tenant)).difference(claims_of(other)))
+    keys = join_keys((*callers_of(left), *callers_of(other)))
+    return structs.replace(left, key_terms=bounded_terms(keys[key] for key in left.keys))
+
+
 def _without_audiences(jwt: JwtSubject, taken: Collection[str]) -> JwtSubject | None:
     left = tuple([audience for audience in jwt.audiences if _claim_token(jwt, audience) not in taken])
     return structs.replace(jwt, audiences=left) if left else None
@@ -174,6 +181,11 @@ def join_keys(callers: SubjectsRead) -> Mapping[str, KeyTerm]:
             other = joined.get(caller.key)
             joined[caller.key] = caller if other is None else _narrow(other, caller)
     return {key: joined[key] for key in sorted(joined)}
+
+
+def bounded_terms(terms: Iterable[KeyTerm]) -> tuple[KeyTerm, ...]:
+    """Without those that hold for ever, as the table has them."""
+    return tuple([t for t in terms if t.not_before_unix_s is not None or t.not_after_unix_s is not None])
 
 
 def _narrow(one: KeyTerm, other: KeyTerm) -> KeyTerm:
