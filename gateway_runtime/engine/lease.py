@@ -37,8 +37,8 @@ from gateway_runtime.engine.lease_call import (
 )
 from gateway_runtime.engine.limits import NOBODY, UNKNOWN_WAIT_S, LimitState, Standing
 
-AHEAD_S: Final = 0.2
-"""So much of its own use a gateway holds in advance: two beats of the desk."""
+AHEAD_S: Final = 0.3
+"""So much of its own use a gateway holds in advance: three beats of the desk."""
 REFUSED_S: Final = 0.1
 """After a refusal a gateway refuses by itself for so long: a storm of refused requests costs the store
 nothing.
@@ -128,6 +128,7 @@ class LeasedLimit:
         "_usable_until_s",
         "_wait_until_s",
         "_wants_news",
+        "_was_edited",
         "amount",
         "is_noted",
         "is_overdrawn",
@@ -187,6 +188,8 @@ class LeasedLimit:
         self._sent: list[Batch] = []
         """Of the call under way."""
         self._is_asked = False
+        self._was_edited = False
+        """While the call was under way: buckets of its answer mean nothing any more."""
         self._sent_need = 0
         self._refunds: dict[int, int] = {}
         self._journal: dict[int, int] = {}
@@ -335,11 +338,13 @@ class LeasedLimit:
         if amount < self.amount or strict > self._strict:
             self.recall()
         self.amount, self.window_s, self.shadow, self._strict = amount, window_s, shadow, strict
-        self._periods = periods
+        told, self._periods = self._tell_periods(), periods
         shape = self._find_shape()
-        if shape != self._shape:
-            # The store counts on with all that was used; buckets of another width mean nothing to it.
+        if shape != self._shape or told != self._tell_periods():
+            # The store counts on with all that was used; buckets of another width mean nothing to it, nor do
+            # those of another calendar. So what is running now stays charged as a whole.
             self._shape = shape
+            self._was_edited = self._is_asked
             self._doubtful += sum(self._journal.values())
             self._journal, self._refunds, self._oldest = {}, {}, 0
             self._recent.clear()
@@ -377,10 +382,12 @@ class LeasedLimit:
         need = max(0, first - keep)
         self._sent_need = need
         want = 0
-        if self._pressing:
-            want = max(need, self._pressing + spare - keep)
-        elif keep < spare / 2:
-            want = spare - keep
+        if first or self._pressing:
+            # Not less what is kept: that may be somebody else's by then.
+            want = max(need, self._pressing + spare)
+            self._pressing = 0
+        elif keep < spare:
+            want = spare - keep  # the call is made anyway, for what was spent
         if self.shadow:
             self._sent_need = need = want = 0
         running = self._running if counts_running else 0
@@ -419,8 +426,8 @@ class LeasedLimit:
         """sequence: of the call."""
         sent, self._sent, self._is_asked = self._sent, [], False
         self._known, self._known_s, self._wants_news = answer, now_s, False
-        self._pressing = 0
-        self._oldest = answer.oldest
+        was_edited, self._was_edited = self._was_edited, False
+        self._oldest = 0 if was_edited else answer.oldest
         self._forget_recent(now_s)
         for bucket, amount in self._sent_refunds.items():
             self._recent.append((sequence, now_s, bucket, -amount))
@@ -430,14 +437,17 @@ class LeasedLimit:
         if answer.verdict == Verdict.LOST:
             self._doubt(sent)
             self._void()
+        elif was_edited:
+            self._doubt(sent)
         else:
             for batch in sent:
                 batch.bucket = answer.bucket
                 self._note_charge(answer.bucket, batch.amount, sequence, now_s)
                 if batch.refund:
                     self._refunds[answer.bucket] = self._refunds.get(answer.bucket, 0) + batch.refund
-        self._note_charge(answer.bucket, self._doubtful, sequence, now_s)
-        self._doubtful = 0
+        if not was_edited:
+            self._note_charge(answer.bucket, self._doubtful, sequence, now_s)
+            self._doubtful = 0
         self._balance += answer.granted
         self._usable_until_s = sent_at_s + self._term.term_s - self._term.margin_s
         self._recall = False
@@ -454,10 +464,10 @@ class LeasedLimit:
     def fail(self) -> None:
         """No answer came. What is left may be spent until its term."""
         sent, self._sent, self._is_asked = self._sent, [], False
+        self._was_edited = False
         self._sent_refunds.clear()
         self._doubt(sent)  # it is charged either way, with its lease or by itself
         self._is_uncertain = True
-        self._pressing = 0
         self._note_use()
 
     def unsend(self) -> None:
@@ -466,7 +476,7 @@ class LeasedLimit:
             batch.was_sent = False
             batch.amount -= batch.refund
             batch.refund = 0
-        self._unsent, self._sent, self._is_asked = self._sent, [], False
+        self._unsent, self._sent, self._is_asked, self._was_edited = self._sent, [], False, False
 
     def has_something(self) -> bool:
         """Whether it is to be looked at in each beat."""
@@ -492,7 +502,7 @@ class LeasedLimit:
             min(self.amount // self._unit, LARGEST),
             shape.window_ms,
             shape.width_ms,
-            () if self._periods is None else self._periods.told(),
+            self._tell_periods(),
             shape.concurrency,
             self.shadow,
             self._generation,
@@ -585,6 +595,9 @@ class LeasedLimit:
         return find_shape(
             self.window_s, concurrency=self.place == CONCURRENCY, calendar=self._periods is not None
         )
+
+    def _tell_periods(self) -> tuple[int, ...]:
+        return () if self._periods is None else self._periods.told()
 
     def _count_units(self, amount: int) -> int:
         return amount if self._unit == 1 else -(-amount // self._unit)

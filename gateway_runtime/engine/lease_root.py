@@ -77,6 +77,11 @@ class LeaseRoot:
         return self._epoch
 
     @property
+    def has_something(self) -> bool:
+        """To look at in each beat."""
+        return bool(self._noted)
+
+    @property
     def has_to_assert(self) -> bool:
         return self._asserting is not None
 

@@ -11,7 +11,8 @@ term; behind it, it is counted as spent, all of it, and what its gateway says of
 Concurrency nothing is counted: its leases are what is running, and end with their term.
 
 Time never goes back, and never jumps: who calls says what the clock should show, and a root's own clock
-follows that when the two differ (`skew`). Calendar periods go by the real clock, and never back.
+follows that when the two differ (`skew`). Calendar periods go by the real clock, and never back: what was
+used in one counts until it ends, also where an edit, or a gateway whose clock is ahead, begins another.
 
 The subtle rule: a store may lose its memory, or fall back to an older one. Another process answers then, or
 it has not counted all of some gateway's calls, or does not know the root. A new epoch begins, in which every
@@ -50,6 +51,8 @@ class ScopeState:
     birth: int
     width_ms: int
     oldest: int = 0
+    ends_ms: int = 0
+    """Of a calendar: of the period in which it counts."""
     total: int = 0
     buckets: dict[int, int] = field(default_factory=dict)
     leases: dict[str, _Lease] = field(default_factory=dict)
@@ -149,7 +152,8 @@ class MemoryStore:
         if scope is None or scope.birth != root.birth:
             scope = self._scopes[root_id, ask.key] = ScopeState(root.birth, ask.width_ms)
         bucket, oldest = _find_buckets(ask, scope, now_ms, clock_ms)
-        if scope.width_ms != ask.width_ms:  # another window: what was used counts on, as used now
+        began_early = oldest > scope.oldest and clock_ms < scope.ends_ms
+        if scope.width_ms != ask.width_ms or began_early:  # an edit: what was used counts on, as used now
             total = scope.total
             scope.buckets.clear()
             scope.total = 0
@@ -158,6 +162,7 @@ class MemoryStore:
         for index in [index for index in scope.buckets if index < oldest]:
             scope.total -= scope.buckets.pop(index)
         scope.oldest = oldest
+        scope.ends_ms = _find_end(ask, scope, clock_ms)
         for gateway, lease in list(scope.leases.items()):
             is_old = gateway == call.gateway and lease.generation != ask.generation
             if is_old and call.asserts:
@@ -237,8 +242,18 @@ def _find_buckets(ask: ScopeAsk, scope: ScopeState, now_ms: int, clock_ms: int) 
     start = ask.periods[0]
     if clock_ms >= ask.periods[1]:
         start = ask.periods[2]
-    start = max(start, scope.oldest) if scope.width_ms == 0 else start
+    if scope.width_ms == 0 and scope.oldest:
+        start = scope.oldest if clock_ms < start else max(start, scope.oldest)
     return start, start
+
+
+def _find_end(ask: ScopeAsk, scope: ScopeState, clock_ms: int) -> int:
+    """Of the period of a calendar; 0 of all else."""
+    if ask.concurrency or ask.width_ms:
+        return 0
+    if clock_ms < ask.periods[0]:
+        return scope.ends_ms  # the gateway's clock is ahead
+    return ask.periods[1] if clock_ms < ask.periods[1] else ask.periods[3]
 
 
 def _find_wait(scope: ScopeState, ask: ScopeAsk, missing: int, now_ms: int, clock_ms: int) -> int:

@@ -9,6 +9,8 @@ The one subtle rule: what a limit of a shared store has no room for here may be 
 that after an answer all limits are asked once more. Whoever is refused then is refused.
 """
 
+from typing import Final
+
 from gateway_runtime.contract.table import Route, Tenant
 from gateway_runtime.engine.amounts import Bound
 from gateway_runtime.engine.hold import Reserved, reserve
@@ -21,8 +23,8 @@ from gateway_runtime.server.refusal import refuse_over_limit, refuse_without_sto
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.reservation import Reservation
 
-_ASKS: int = 8
-"""Others may take what was granted for us; more often in a row it is a store that grants nothing."""
+_ASKING_S: Final = 3.0
+"""Others may take what was granted for us, for so long at most. A guess."""
 
 
 async def take_limits(
@@ -77,13 +79,14 @@ async def _take(
 ) -> Taken | Reserved | Refused:
     """Once, the store included. Raises GatewayError when it is away."""
     desk = room.state.desk
-    for _ in range(_ASKS):
-        outcome = charge(limits, tenant, bound, room.clock.now())
-        if not isinstance(outcome, Refused) or not outcome.askable or desk is None:
+    give_up_s = room.clock.now() + _ASKING_S
+    while True:
+        now_s = room.clock.now()
+        outcome = charge(limits, tenant, bound, now_s)
+        if not isinstance(outcome, Refused) or not outcome.askable or desk is None or now_s >= give_up_s:
             return outcome
         if not await desk.ask(outcome.askable):
             raise refuse_without_store(outcome)
-    return outcome
 
 
 def charge(

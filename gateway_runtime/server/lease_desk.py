@@ -13,7 +13,7 @@ the end of its term, and are then refused; one attempt in each beat finds out wh
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Final
 
@@ -60,6 +60,9 @@ class LeaseDesk:
         self._term = term or Term()
         self._roots: dict[str, LeaseRoot] = {}
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        """For the next call of a root."""
+        self._asking: dict[str, list[asyncio.Future[None]]] = {}
+        """For the answer to the one that is under way."""
         self._pressed: set[str] = set()
         self._exchanges: set[asyncio.Task[None]] = set()
         self._is_due = False
@@ -219,7 +222,10 @@ class LeaseDesk:
         now_s = self._clock.now()
         if now_s < self._asks_from_s:
             return
-        wanted = list(self._roots) if every else [root for root in self._roots if root in self._pressed]
+        if every:
+            wanted = [root.id for root in self._roots.values() if root.has_something or root.has_to_assert]
+        else:
+            wanted = [root_id for root_id in self._pressed if root_id in self._roots]
         calls: list[tuple[LeaseRoot, LeaseCall]] = []
         for root_id in wanted:
             root = self._roots[root_id]
@@ -231,10 +237,12 @@ class LeaseDesk:
             call = root.build_call(
                 now_s, max(self.share.gateways, len(self.alive)), self._list_peers(root), self._term
             )
-            if call is not None:
-                calls.append((root, call))
-            else:
-                self._wake(root)
+            if call is None:
+                self._wake(self._waiting.pop(root_id, ()))
+                continue
+            calls.append((root, call))
+            if not call.asserts:
+                self._asking[root_id] = self._waiting.pop(root_id, [])
         if calls:
             task = asyncio.get_running_loop().create_task(self._exchange(calls))
             self._exchanges.add(task)
@@ -264,14 +272,16 @@ class LeaseDesk:
                 root.apply(answer, now_s)
                 if root.has_to_assert:
                     self._pressed.add(root.id)
-        for root, _ in calls:
-            if not root.has_to_assert or self.is_away:
-                self._wake(root)
+        for root, call in calls:
+            self._wake(self._asking.pop(root.id, ()))
+            if call.asserts and root.id in self._waiting:
+                self._pressed.add(root.id)
         if self._pressed and not self.is_away:
             self._flush_soon()
 
-    def _wake(self, root: LeaseRoot) -> None:
-        for answered in self._waiting.pop(root.id, ()):
+    @staticmethod
+    def _wake(waiting: Iterable[asyncio.Future[None]]) -> None:
+        for answered in waiting:
             if not answered.done():
                 answered.set_result(None)
 
@@ -279,8 +289,10 @@ class LeaseDesk:
         if not self.is_away:
             self.is_away = True
             log.error("limit store is away", reason=str(error))
-        for root in self._roots.values():
-            self._wake(root)
+        for waiting in (*self._waiting.values(), *self._asking.values()):
+            self._wake(waiting)
+        self._waiting.clear()
+        self._asking.clear()
 
     def _note_back(self) -> None:
         if self.is_away:

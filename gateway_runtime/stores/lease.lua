@@ -6,8 +6,9 @@
 --
 -- A root is a hash: e epoch, b the epoch of its birth, i the server that made it, k skew, n now at the last
 -- call, s since when it recovers (0: it does not), c:<gateway> its calls, p:<gateway> expected, r:<gateway>
--- asserted. A scope's leases: b birth, t total, w width, o oldest bucket, a:<gateway> "epoch when" it asserted,
--- l:<gateway> "amount expires generation held", x:<gateway> "generation when" of the last lease that was taken back.
+-- asserted. A scope's leases: b birth, t total, w width, o oldest bucket, f when its period is over (0: it has
+-- none), a:<gateway> "epoch when" it asserted, l:<gateway> "amount expires generation held", x:<gateway>
+-- "generation when" of the last lease that was taken back.
 
 local TOLERANCE, RECOVERY = 100, 120000
 local DAY, SLACK = 86400000, 60000
@@ -113,10 +114,20 @@ local function find_buckets(ask, scope)
   if clock >= ask.periods[2] then
     start = ask.periods[3]
   end
-  if scope.width == 0 then
-    start = math.max(start, scope.oldest)
+  if scope.width == 0 and scope.oldest > 0 then
+    start = clock < start and scope.oldest or math.max(start, scope.oldest)
   end
   return start, start
+end
+
+local function find_end(ask, scope)
+  if ask.concurrency or ask.width > 0 then
+    return 0
+  end
+  if clock < ask.periods[1] then
+    return scope.ends
+  end
+  return clock < ask.periods[2] and ask.periods[2] or ask.periods[4]
 end
 
 local function drop(scope, oldest)
@@ -147,24 +158,25 @@ local function drop(scope, oldest)
 end
 
 local function count(ask, leases, buckets)
-  local head = redis.call('HMGET', leases, 'b', 't', 'w', 'o')
+  local head = redis.call('HMGET', leases, 'b', 't', 'w', 'o', 'f')
   if head[1] ~= birth then
     redis.call('DEL', leases, buckets)
     redis.call('HSET', leases, 'b', birth)
-    head = {false, false, false, false}
+    head = {false, false, false, false, false}
   end
   local scope = {
     leases = leases, buckets = buckets, total = read(head[2]), width = tonumber(head[3] or ask.width),
-    oldest = read(head[4]), calendar = ask.width == 0,
+    oldest = read(head[4]), ends = read(head[5]), calendar = ask.width == 0,
   }
   local bucket, oldest = find_buckets(ask, scope)
-  if scope.width ~= ask.width then
+  if scope.width ~= ask.width or (oldest > scope.oldest and clock < scope.ends) then
     local total = scope.total
     redis.call('DEL', buckets)
     scope.total, scope.width, scope.oldest = 0, ask.width, oldest
     charge(scope, bucket, total)
   end
   drop(scope, oldest)
+  scope.ends = find_end(ask, scope)
   scope.bucket, scope.others, scope.held = bucket, 0, 0
   local ended, repeated = -1, false
   local fields = redis.call('HGETALL', leases)
@@ -284,7 +296,9 @@ local function grant(ask, scope, fits)
   else
     redis.call('HDEL', scope.leases, 'l:' .. gateway)
   end
-  redis.call('HSET', scope.leases, 't', text(scope.total), 'w', text(scope.width), 'o', text(scope.oldest))
+  redis.call(
+    'HSET', scope.leases, 't', text(scope.total), 'w', text(scope.width), 'o', text(scope.oldest), 'f', text(scope.ends)
+  )
   local kept = ask.window + 2 * term + SLACK
   if scope.calendar and not ask.concurrency then
     kept = math.max(kept, ask.periods[4] - clock + SLACK)

@@ -33,6 +33,8 @@ class Turnstile:
         self.desk = LeaseDesk(store, name, clock, Share(index=0, gateways=1), term=term)
         self.book = LimitBook(self.desk)
         self.desk.sweep = self.book.sweep
+        self.asked_s = 0.0
+        """The moment of what `admit` gave last."""
         self._running: asyncio.Task[None] | None = None
 
     def start(self, tenants: Sequence[Tenant]) -> None:
@@ -46,10 +48,11 @@ class Turnstile:
     async def admit(self, tenant: Tenant, bound: Bound) -> Admission:
         limits = self.limits_of(tenant)
         for _ in range(_ASKS):
+            self.asked_s = self.clock.now()
             outcome = reserve(
                 limits,
                 bound,
-                self.clock.now(),
+                self.asked_s,
                 allow_unpriced=tenant.allow_unpriced,
                 one_over=tenant.one_over,
             )
