@@ -121,11 +121,14 @@ class AnswerParser:
             return False
         start = match.end()
         length, request_id = match.groups()
-        if length is None or int(length) != len(data) - start or data.count(b"ength:", 0, start) != 1:
+        if length is None or int(length) != len(data) - start:
+            return False
+        head = data[:start].lower()  # names may be written anyhow
+        if head.count(b"ength:") != 1:
             return False
         if request_id is None:
             self.headers = _NOTHING
-        elif data.count(b"-id:", 0, start) == 1 or data.count(b"-Id:", 0, start) == 1:
+        elif head.count(b"-id:") == 1:
             self.headers = CIMultiDict({"x-request-id": request_id.decode()})
         else:
             return False

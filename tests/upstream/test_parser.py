@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway_runtime.upstream.parser import (
@@ -354,6 +354,7 @@ LINES = (
 
 
 @given(st.lists(st.sampled_from(LINES), min_size=1, max_size=5))
+@example([b"content-length: 3\r\n", b"CONTENT-LENGTH: 3\r\n", b"\r\nabc"])
 def test_whatever_comes_the_straight_reading_is_llhttps(lines: list[bytes]) -> None:
     data = OK + b"".join(lines)
     straight, through_llhttp = AnswerParser(), Llhttp()
