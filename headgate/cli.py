@@ -14,9 +14,10 @@ from typing import IO
 import click
 
 from headgate.ledger_option import METAVAR, check_ledger
-from headgate.store_option import STORE_HELP, check_limit_store
 from headgate.servers import fake_provider, gateway, operator
+from headgate.store_option import STORE_HELP, check_limit_store
 from headgate.usage_commands import usage
+from headgate.verify.command import verify_limits
 
 EXIT_PROBLEMS = 1
 EXIT_COULD_NOT_LOOK = 3
@@ -243,7 +244,7 @@ def status(url: str, output: str) -> None:
     raise SystemExit(0 if all(find_path(item, ready) == "True" for item in objects) else EXIT_PROBLEMS)
 
 
-for _command in (operator, gateway, fake_provider, usage):
+for _command in (operator, gateway, fake_provider, usage, verify_limits):
     main.add_command(_command)
 
 if __name__ == "__main__":

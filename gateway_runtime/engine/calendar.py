@@ -41,18 +41,17 @@ def find_zone(name: str) -> ZoneInfo:
 
 def find_period(unix_s: float, calendar: Calendar, zone: ZoneInfo) -> Period:
     """The one that `unix_s` is in."""
-    local = datetime.fromtimestamp(unix_s, zone)
+    local = datetime.fromtimestamp(int(unix_s), zone)  # a datetime rounds, and the last µs is not tomorrow's
     # Without a zone while we count days: noon and midnight are 12 hours apart on the calendar, always.
     day = datetime(local.year, local.month, local.day)
-    match calendar:
-        case "day":
-            start, end = day, day + timedelta(days=1)
-        case "week":
-            start = day - timedelta(days=day.weekday())
-            end = start + timedelta(days=7)
-        case "month":
-            start = day.replace(day=1)
-            end = (start + timedelta(days=31)).replace(day=1)
+    if calendar == "day":
+        start, end = day, day + timedelta(days=1)
+    elif calendar == "week":
+        start = day - timedelta(days=day.weekday())
+        end = start + timedelta(days=7)
+    else:
+        start = day.replace(day=1)
+        end = (start + timedelta(days=31)).replace(day=1)
     return Period(_find_midnight(start, zone), _find_midnight(end, zone))
 
 

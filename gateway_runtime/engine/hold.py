@@ -138,10 +138,13 @@ def reserve(
         if limit.shadow:
             continue
         if place == REQUESTS:
+            left = limit.overall(left)
             if requests is None or left < least_requests:
                 requests, least_requests = limit, left
-        elif place <= TOTAL_TOKENS and (tokens is None or left < least_tokens):
-            tokens, least_tokens = limit, left
+        elif place <= TOTAL_TOKENS:
+            left = limit.overall(left)
+            if tokens is None or left < least_tokens:
+                tokens, least_tokens = limit, left
     charges: list[Charge] = []
     overdrawn: list[TenantLimit] = []
     unpriced = False

@@ -249,16 +249,18 @@ class LeasedLimit:
         self._charge(now_s, 1)
 
     def hold(self, now_s: float, amount: int) -> Batch:
-        units = self._count_units(amount)
+        units = amount if self._unit == 1 else -(-amount // self._unit)
         self._charge(now_s, units)
         self._running += units
         return self._open
 
     def settle(self, batch: Batch, held: int, spent: int) -> None:
         """Called by the batch."""
-        held_units, spent_units = self._count_units(held), self._count_units(spent)
-        self._running -= held_units
-        refund = held_units - spent_units
+        unit = self._unit
+        if unit != 1:
+            held, spent = -(-held // unit), -(-spent // unit)
+        self._running -= held
+        refund = held - spent
         if self.place == CONCURRENCY:
             self._balance += refund
         elif refund < 0:
@@ -276,7 +278,8 @@ class LeasedLimit:
             batch.amount -= refund
             if not self.shadow:
                 self._balance += refund
-        self._note_use()
+        if not self.is_noted:
+            self.on_use(self)
 
     def wait_for_room(self, now_s: float, need: int = 1) -> float:
         if need <= self.room(now_s):
@@ -295,9 +298,15 @@ class LeasedLimit:
     def standing(self, now_s: float) -> Standing:
         return Standing(self.name, self.amount, self.remaining(now_s), self._find_reset())
 
+    def overall(self, left: int) -> int:
+        """What is at hand here is not all that there is."""
+        known = self._known
+        if known is None or self.shadow:
+            return left
+        return min(self.amount, max(0, left + known.free * self._unit))
+
     def standing_after_take(self, remaining: int, now_s: float) -> Standing:
-        """remaining: of the balance, which is not all that there is."""
-        return self.standing(now_s)
+        return Standing(self.name, self.amount, remaining, self._find_reset())
 
     def state(self, now_s: float) -> LimitState:
         """Whoever looks has the store asked again, with the next beat."""

@@ -189,9 +189,11 @@ class LeaseRoot:
         first, self._first = self._first, {}
         scopes: list[ScopeAsk] = []
         self._asked = []
-        for key, limit in list(self._noted.items()):
+        awaited = [key for key in first if key in self._noted]
+        for key in [*awaited, *(key for key in self._noted if key not in first)]:
             if len(scopes) == SCOPES_AT_ONCE:
                 break
+            limit = self._noted[key]
             ask = limit.build_ask(now_s, first.get(key, 0))
             if ask is not None:
                 scopes.append(ask)

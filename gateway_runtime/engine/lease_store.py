@@ -229,8 +229,11 @@ class MemoryStore:
 
 
 def _is_withheld(root: _Root, call: LeaseCall, ask: ScopeAsk, now_ms: int) -> bool:
-    """Others have not asserted yet, and what they may have charged counts still."""
-    return root.recovering and now_ms < root.since_ms + min(ask.window_ms or call.term_ms, RECOVERY_MS)
+    """Others have not asserted yet, and what they may have charged counts still: what they had been granted
+    they may spend to the end of its term, and then it counts for a window.
+    """
+    longest_ms = RECOVERY_MS if ask.periods else min(ask.window_ms + call.term_ms, RECOVERY_MS)
+    return root.recovering and now_ms < root.since_ms + longest_ms
 
 
 def _find_buckets(ask: ScopeAsk, scope: ScopeState, now_ms: int, clock_ms: int) -> tuple[int, int]:

@@ -109,7 +109,11 @@ class TenantLimit(Protocol):
 
     def standing(self, now_s: float) -> Standing: ...
 
-    def standing_after_take(self, remaining: int, now_s: float) -> Standing: ...
+    def overall(self, left: int) -> int:
+        """What may still be charged, where so much is left here: of limits the least binds."""
+
+    def standing_after_take(self, remaining: int, now_s: float) -> Standing:
+        """remaining: as `overall` says."""
 
     def state(self, now_s: float) -> LimitState: ...
 
@@ -244,6 +248,9 @@ class RollingLimit:
             self.name, self.amount, max(0, self.amount - total), self._wait_for_drop(now_s, total)
         )
 
+    def overall(self, left: int) -> int:
+        return left
+
     def standing_after_take(self, remaining: int, now_s: float) -> Standing:
         """In the step in which something was taken: what was taken now is the last to leave."""
         return Standing(self.name, self.amount, remaining, self.count.wait_for_newest(now_s))
@@ -295,14 +302,15 @@ def take_all(limits: Sequence[TenantLimit], now_s: float) -> Taken | Refused:
     binding: TenantLimit | None = None
     least = 0
     for limit in limits:
-        remaining = limit.room(now_s)
-        if remaining <= 0:
+        room = limit.room(now_s)
+        if room <= 0:
             return _refuse(limits, now_s)
-        if binding is None or remaining < least:
-            binding, least = limit, remaining
+        left = limit.overall(room - 1)
+        if binding is None or left < least:
+            binding, least = limit, left
     for limit in limits:
         limit.add(now_s)
-    return _NOTHING_TAKEN if binding is None else Taken(binding.standing_after_take(least - 1, now_s))
+    return _NOTHING_TAKEN if binding is None else Taken(binding.standing_after_take(least, now_s))
 
 
 _NOTHING_TAKEN = Taken(None)

@@ -278,7 +278,7 @@ local withheld = #scopes == 0
 
 local function grant(ask, scope, fits)
   local granted, wait = 0, 0
-  local longest = math.min(ask.window > 0 and ask.window or term, RECOVERY)
+  local longest = #ask.periods > 0 and RECOVERY or math.min(ask.window + term, RECOVERY)
   local waits = since ~= 0 and now < since + longest
   withheld = withheld or waits
   if ask.want > 0 and not waits and scope.free > 0 and (fits or ask.need == 0) then

@@ -84,7 +84,9 @@ class RedisStore:
 
     async def leave(self, gateway: str) -> None:
         async with self._connect() as connection:
-            await _ask(connection, "ZREM", self._alive_key, gateway)
+            time = cast("list[bytes]", await _ask(connection, "TIME"))
+            before_ms = int(time[0]) * 1000 - 2 * ALIVE_MS
+            await _ask(connection, "ZADD", self._alive_key, "XX", before_ms, gateway)
 
     async def forget(self, roots: Sequence[str]) -> None:
         """As a server that has lost its memory of these, in one step; for those who try that out. What

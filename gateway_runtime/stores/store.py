@@ -25,9 +25,11 @@ class Beat(NamedTuple):
     """What gateways know of each other."""
 
     peers: tuple[str, ...]
-    """Those that beat within `RECOVERY_MS` and did not leave, the one that asks included."""
+    """Those that beat within `RECOVERY_MS`, the one that asks included, and those that have left: a store
+    that forgets has forgotten what they spent.
+    """
     alive: tuple[str, ...]
-    """Of these, those that beat within three seconds."""
+    """Of these, those that beat within three seconds and did not leave."""
     was_known: bool
     """The store knew the one that asks. Else this is its first beat, or the store has lost its memory."""
     recoveries: tuple[Recovery, ...]
@@ -46,6 +48,6 @@ class LimitStore(Protocol):
         """recoveries: roots in which this gateway waits for the others. Raises StoreAway."""
 
     async def leave(self, gateway: str) -> None:
-        """Nobody has to wait for it any more. Raises StoreAway."""
+        """It is not alive any more, and what it had to say is counted. Raises StoreAway."""
 
     async def close(self) -> None: ...

@@ -78,7 +78,7 @@ class Storm:
         done = {"operations": self._audit.operations}
         done.update((name, self._audit.done[name]) for name in _TOLD)
         return build_report(
-            store=repr(self._store),
+            store=self._settings.url,
             gateways=self._settings.gateways,
             seed=self._settings.seed,
             seconds=time.monotonic() - began_s,

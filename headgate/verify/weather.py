@@ -19,7 +19,7 @@ from headgate.verify.scenario import EDITABLE, ROOTS
 
 _PAUSE_S: Final = 0.7
 """Between two, on average. A guess: most of the time most gateways are well, as in life."""
-_MEMORY_S: Final = 8.0
+_MEMORY_S: Final = 15.0
 """Between two losses of memory: behind each nothing is granted for a window, as some have been killed."""
 _FIRST: Final = ("kill", "forget", "stop", "edit")
 """So that the shortest run has one of each."""

@@ -214,7 +214,7 @@ class World:
             self.done["admitted" if is_in else "refused"] += 1
         elif choice < 0.75:
             member.settle(rng.random())
-        elif choice < 0.985 or not self.faults:
+        elif choice < 0.99 or not self.faults:
             member.beat()
         else:
             self.break_something(member)

@@ -6,9 +6,9 @@ import pytest
 
 from gateway_runtime.engine.amounts import NOTHING, Spent
 from gateway_runtime.engine.hold import Reserved
-from gateway_runtime.engine.lease import AHEAD_S, NEWS_S, REFUSED_S
+from gateway_runtime.engine.lease import AHEAD_S, NEWS_S, REFUSED_S, LeasedLimit
 from gateway_runtime.engine.lease_call import LARGEST, RECOVERY_MS
-from gateway_runtime.engine.limits import UNKNOWN_WAIT_S, LimitState, Refused, Standing
+from gateway_runtime.engine.limits import UNKNOWN_WAIT_S, LimitState, Refused, Standing, take_all
 from tests.engine.leases import TERM, Days, Shop
 
 USABLE_S = TERM.term_s - TERM.margin_s
@@ -219,10 +219,11 @@ def test_of_requests_at_once_the_lease_is_what_runs() -> None:
     assert isinstance(other.ask([theirs]), Refused)
 
     holds[0].release(shop.now_s)
-    shop.pass_time(1.0, beats=True)
+    shop.pass_time(5.0, beats=True)
 
     assert isinstance(other.ask([theirs]), Reserved)
-    assert limit.state(shop.now_s).held >= 1
+    assert isinstance(other.ask([theirs]), Refused)
+    assert shop.scope().total == 0
 
 
 def test_what_runs_for_long_keeps_its_part_of_concurrency_as_long_as_its_gateway_lives() -> None:
@@ -245,10 +246,11 @@ def test_what_was_kept_of_concurrency_past_its_term_may_be_somebody_elses() -> N
     gateway = shop.open()
     limit = gateway.limit("Concurrency", 2, 0.0)
     gateway.take([limit]).release(shop.now_s)
-    shop.pass_time(USABLE_S + 5.0)
-    gateway.beat()
+    shop.pass_time(USABLE_S)
+    call = gateway.send()
 
-    assert limit.room(shop.now_s) == 0
+    assert call is not None
+    assert [scope.keep for scope in call.scopes] == [0]
 
 
 def test_money_is_counted_in_a_thousandth_of_the_smallest_part_and_rounded_up() -> None:
@@ -270,6 +272,52 @@ def test_money_is_counted_in_a_thousandth_of_the_smallest_part_and_rounded_up() 
         shadow=False,
         shared=True,
     )
+
+
+def test_money_that_was_not_spent_is_given_back_in_the_same_unit() -> None:
+    shop = Shop()
+    gateway = shop.open()
+    limit = gateway.limit("USD", 10**9)
+    gateway.take([limit], 150).settle(Spent(0, 0, 30_000_001), shop.now_s)
+
+    assert limit.room(shop.now_s) == 150_000_000 - 30_001_000
+
+    gateway.beat()
+
+    assert shop.scope().total == 30_001
+
+
+def test_what_held_nothing_and_spent_something_is_counted_when_nobody_looks_any_more() -> None:
+    shop = Shop()
+    gateway = shop.open()
+    limit = gateway.limit()
+    mark = limit.hold(shop.now_s, 0)
+    shop.pass_time(10.0, beats=True)
+    asleep = not limit.is_noted
+    mark.settle(0, 5)
+    gateway.beat()
+
+    assert asleep
+    assert shop.scope().total == 5
+
+
+def test_what_leaves_its_window_before_the_store_hears_of_it_is_not_given_back() -> None:
+    shop = Shop()
+    gateway = shop.open()
+    limit = gateway.limit()
+    hold = gateway.take([limit], 150)
+    gateway.beat()
+    shop.pass_time(62.0)
+    limit.hold(shop.now_s, 1)
+    call = gateway.send()
+    assert call is not None
+    hold.settle(NOTHING, shop.now_s)
+    gateway.hear(call)
+    shop.calls.clear()
+    gateway.take([limit], 1)
+    gateway.beat()
+
+    assert {scope.refunds for call in shop.calls for scope in call.scopes} == {()}
 
 
 # -- terms
@@ -338,14 +386,14 @@ def test_a_call_without_an_answer_is_charged_once_whether_it_was_counted_or_not(
         shop = Shop()
         gateway = shop.open()
         limit = gateway.limit()
-        gateway.take([limit], 150).settle(Spent(100, 0, 0), shop.now_s)
+        gateway.take([limit], 150).settle(Spent(100, 0, 0), shop.now_s)  # 50 are left of the grant
         shop.is_away, shop.loses_answers = not counted, counted
         gateway.beat()
         shop.is_away = shop.loses_answers = False
         shop.pass_time(TERM.term_s + 1, beats=True)
         totals.append(gateway.look(limit).total)
 
-    assert totals == [150, 100]  # where it was not counted, the whole lease is
+    assert totals == [150, 150]
 
 
 def test_what_is_settled_after_that_gives_nothing_back() -> None:
@@ -380,20 +428,19 @@ def test_a_lease_that_the_store_took_back_is_over_here_too() -> None:
     shop = Shop()
     gateway, other = shop.open(), shop.open("b")
     limit, theirs = gateway.limit(), other.limit()
-    hold = gateway.take([limit], 150)
+    gateway.take([limit], 200).settle(Spent(150, 0, 0), shop.now_s)
     gateway.beat()
-    limit._balance = 50  # had it kept something
-    shop.scope().leases["a"].amount = 50
+    kept = shop.scope().leases["a"].amount
     shop.pass_time(TERM.term_s)
     other.take([theirs], 1)
     other.beat()
-    limit.hold(shop.now_s, 5)
+    hold = limit.hold(shop.now_s, 5)  # by a gateway that was stopped, and does not know it yet
     gateway.beat()
-    hold.settle(NOTHING, shop.now_s)
+    hold.settle(5, 0)
     gateway.beat()
 
-    assert limit.room(shop.now_s) == 0
-    assert 50 < shop.scope().total <= 201
+    assert kept == 50
+    assert shop.scope().total == 150 + 50 + 1
 
 
 # -- edits
@@ -627,6 +674,19 @@ def test_where_it_lags_by_minutes_all_is_told_rather_too_much_than_too_little() 
     assert shop.scope().total >= 105
 
 
+def test_what_was_told_to_nobodys_knowledge_is_told_again_rather_twice_than_not_at_all() -> None:
+    shop = Shop()
+    gateway = shop.open()
+    limit = gateway.limit()
+    limit.hold(shop.now_s, 10)
+    shop.loses_answers = True
+    gateway.beat()
+    shop.loses_answers = False
+    gateway.beat()
+
+    assert 10 <= shop.scope().total <= 20
+
+
 # -- in shadow
 
 
@@ -668,7 +728,7 @@ def test_it_tells_of_all_gateways_what_the_store_told_last() -> None:
     one, other = shop.open(), shop.open("b")
     ours, theirs = one.limit(), other.limit()
     other.take([theirs], 300).settle(Spent(200, 0, 0), shop.now_s)
-    other.beat()
+    shop.pass_time(10.0, beats=True)
     one.take([ours], 100)
     one.beat()
     state = ours.state(shop.now_s)
@@ -710,6 +770,28 @@ def test_headers_tell_of_the_whole_amount() -> None:
     assert isinstance(outcome, Reserved)
     assert outcome.tokens == Standing("tokens", 1000, 900, 60.0)
     assert limit.standing(shop.now_s) == Standing("tokens", 1000, 900, 60.0)
+
+
+def test_of_several_limits_the_one_binds_of_which_all_gateways_have_least_left() -> None:
+    shop = Shop()
+    gateway = shop.open()
+    plain = [gateway.limit("Requests", amount, name=f"{amount}-requests") for amount in (9, 5)]
+    limits = [*plain, gateway.limit(amount=900, name="wide"), gateway.limit(amount=500, name="tight")]
+    outcome = gateway.ask(limits, 100)
+    assert isinstance(outcome, Reserved)
+    taken = take_all(plain, shop.now_s)
+    while isinstance(taken, Refused):
+        gateway.root.press(taken.askable)
+        gateway.beat()
+        taken = take_all(plain, shop.now_s)
+
+    assert outcome.requests == Standing("5-requests", 5, 4, 60.0)
+    assert outcome.tokens == Standing("tight", 500, 400, 60.0)
+    assert taken.standing == Standing("5-requests", 5, 3, 60.0)
+
+
+def test_where_the_store_has_told_nothing_what_is_at_hand_is_all_that_is_known() -> None:
+    assert Shop().open().limit().overall(5) == 5
 
 
 def test_of_concurrency_when_one_ends_is_a_guess() -> None:
@@ -755,8 +837,6 @@ def test_it_prints_as_what_is_at_hand() -> None:
 
 
 def test_one_that_is_looked_after_by_nobody_is_used_all_the_same() -> None:
-    from gateway_runtime.engine.lease import LeasedLimit
-
     limit = LeasedLimit("alone", 10, "Requests", 60.0, key="k", root="r")
     limit.add(0.0)
 

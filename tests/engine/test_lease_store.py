@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway_runtime.engine.lease_call import (
+    RECOVERY_MS,
     LeaseAnswer,
     LeaseCall,
     ScopeAnswer,
@@ -521,7 +522,7 @@ def test_who_does_not_come_back_is_waited_for_as_long_as_what_it_spent_may_count
     desk = Desk()
     peers = ("a", "dead")
     desk.send(ask_of(), asserts=2, peers=peers)
-    desk.pass_time(WINDOW_MS - 1)
+    desk.pass_time(TERM_MS + WINDOW_MS - 1)
     before = desk.send(ask_of(want=10))
     desk.pass_time(1)
     after = desk.send(ask_of(want=10))
@@ -531,7 +532,9 @@ def test_who_does_not_come_back_is_waited_for_as_long_as_what_it_spent_may_count
 
 
 @pytest.mark.parametrize(
-    ("shape", "waits_ms"), [({"window_ms": 3_600_000}, 120_000), (AT_ONCE, TERM_MS)], ids=["hour", "at once"]
+    ("shape", "waits_ms"),
+    [({"window_ms": 3_600_000}, RECOVERY_MS), (days(), RECOVERY_MS), (AT_ONCE, TERM_MS)],
+    ids=["hour", "day", "at once"],
 )
 def test_it_is_waited_for_two_minutes_at_most_and_of_concurrency_for_a_term(
     shape: dict[str, object], waits_ms: int

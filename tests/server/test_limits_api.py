@@ -1,5 +1,7 @@
 """`GET /v1/limits`: what a caller is told of the limits that hold for it. The operator is told the same."""
 
+import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
@@ -22,7 +24,8 @@ from tests.server.quotas import (
     opened,
     quota,
 )
-from tests.server.rig import KEY, route
+from tests.server.rig import KEY, route, settings
+from tests.stores.redisserver import RedisServer
 
 BUDGET = Limit(name="budget", amount=5 * 10**12, window_s=0.0, resource="USD", calendar="month")
 
@@ -168,6 +171,29 @@ async def test_a_tenant_without_limits_is_told_of_none(fake: FakeProvider) -> No
         told = await ask(door)
 
     assert told == []
+
+
+async def test_where_gateways_share_a_store_its_word_of_all_of_them_is_told(
+    fake: FakeProvider, own_redis: RedisServer
+) -> None:
+    with own_redis.client() as client:
+        client.set("headgate:{gateways}:memory", "old 0")  # of a store that has been there for long
+    chosen = dataclasses.replace(settings(), limit_store=own_redis.url)
+    limited = quota(replace(RPM, amount=9), replace(RPM, name="each", amount=5, scope="PerKey"))
+    async with opened(fake, limited, stream=False, chosen=chosen) as door:
+        _, before = await ask(door)
+        answer = await door.ask()
+        await door.end_all()
+        async with asyncio.timeout(5):
+            while not (told := await ask(door))[0]["used"]:
+                pass  # each look has the store asked with the next beat
+
+    assert answer.headers["x-ratelimit-limit-requests"] == "5"
+    assert (before["amount"], before["remaining"], before["shared"]) == (5, 5, False)
+    assert [(one["amount"], one["used"], one["remaining"], one["shared"]) for one in told] == [
+        (9, 1, 8, True),
+        (5, 1, 4, True),
+    ]
 
 
 def describe(door: Door, tenant: Tenant) -> list[tuple[str, int, int, int, bool]]:

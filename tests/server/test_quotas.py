@@ -44,7 +44,7 @@ from tests.server.quotas import (
     opened,
     quota,
 )
-from tests.server.rig import KEY, SALT, Answer, route, serving, settings
+from tests.server.rig import CHAT, KEY, SALT, Answer, route, serving, settings
 from tests.server.test_express import Ways
 from tests.server.test_express import ways as ways  # a fixture
 from tests.upstream.scripted import wait_until
@@ -229,6 +229,19 @@ async def test_each_user_that_a_body_names_has_the_amount_and_those_who_name_nob
 
     assert (ada, bob, nobody) == ([200, 200, 429], [200], [200, 200, 429])
     assert ": 2 requests in any 60 s for each user. " in refused.error["message"]
+
+
+async def test_users_whom_anthropics_callers_name_have_the_amount_each(
+    fake: FakeProvider, stream: bool
+) -> None:
+    async with opened(fake, quota(PER_USER), stream=stream) as door:
+        asked = {**CHAT, "max_tokens": 50, "stream": stream}
+        statuses = [
+            (await door.rig.ask({**asked, "metadata": {"user_id": user}}, path="/v1/messages")).status
+            for user in ("ada", "ada", "ada", "bob")
+        ]
+
+    assert statuses == [200, 200, 429, 200]
 
 
 async def test_a_user_named_by_a_trusted_proxy_counts_and_not_the_one_in_the_body(

@@ -132,7 +132,7 @@ async def test_a_script_that_the_server_has_forgotten_is_loaded_again(
     assert [answer.scopes[0].total for answer in (one, two, three)] == [5, 1, 2]
 
 
-async def test_a_gateway_that_leaves_is_waited_for_by_nobody(store: RedisStore) -> None:
+async def test_a_gateway_that_leaves_is_not_alive_and_not_forgotten(store: RedisStore) -> None:
     before = await store.beat("leaving", ())
     again = await store.beat("leaving", ())
     other = await store.beat("staying", ())
@@ -141,5 +141,6 @@ async def test_a_gateway_that_leaves_is_waited_for_by_nobody(store: RedisStore) 
 
     assert (before.was_known, again.was_known) == (False, True)
     assert set(other.alive) >= {"leaving", "staying"}
-    assert "leaving" not in after.peers
+    assert "leaving" in after.peers
+    assert "leaving" not in after.alive
     await store.leave("staying")
