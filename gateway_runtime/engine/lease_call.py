@@ -2,7 +2,7 @@
 
 `lease` builds a ScopeAsk for each limit that has something to say, `server.lease_desk` puts those of one root
 into one call, `lease_store` (Python) and `stores.lease.lua` (Redis) answer it in one atomic step. A root is a
-tenant with its children: what has to be charged in one step.
+tenant: what is asked for its limits is granted together, or not.
 
     gateway -> store   spent since the last call, refunds, what is kept, what is needed
     store -> gateway   the bucket in which it was counted, a grant, or when to ask again

@@ -118,9 +118,7 @@ class Bounder:
         return self._longest
 
 
-def bound_request(
-    live: LiveTable, tenant: Tenant, route: Route, question: Question, size: int
-) -> Bounded:
+def bound_request(live: LiveTable, tenant: Tenant, route: Route, question: Question, size: int) -> Bounded:
     """size: as `measure_body` says it."""
     bounder = Bounder(live, tenant, route, question.operation, question.body.model)
     bound, said = bounder.bound(question.body, size)

@@ -76,7 +76,7 @@ class LeaseDesk:
         """
         self.alive: tuple[str, ...] = (self.name,)
         """Gateways that share, this one included, as the store told last."""
-        self._memory: str | None = None
+        self.memory: str | None = None
         """Which one the store has; None: it has not told yet."""
         self._forgot_s = -inf
         """When it had another one."""
@@ -86,7 +86,8 @@ class LeaseDesk:
     # What the book asks: see `book.Maker`.
 
     def build(self, owner: Tenant, limit: Limit, key: LimitIdentity) -> LeasedLimit:
-        root_id = owner.parent or owner.id
+        # Never the parent's: an edit of `parent` would let what was used be counted anew elsewhere.
+        root_id = owner.id
         root = self._roots.get(root_id)
         if root is None:
             root = self._roots[root_id] = LeaseRoot(root_id, self.name)
@@ -125,20 +126,18 @@ class LeaseDesk:
 
     async def ask(self, short: Sequence[Short]) -> bool:
         """Returns when the store has answered: ask the limits again. False: it is away. short: what
-        `limits.find_askable` has found, of one root.
+        `limits.find_askable` has found: of a tenant, of its parent, or of both.
         """
-        root = self._root_of(short)
-        if root is None or self.is_away:
+        asked = self._sort_by_root(short)
+        if not asked or self.is_away:
             return False
         give_up_s = self._clock.now() + ASK_S
         while True:
-            answered = asyncio.get_running_loop().create_future()
-            root.press(short)
-            self._waiting.setdefault(root.id, []).append(answered)
-            self._pressed.add(root.id)
+            answers = [self._press(root, theirs) for root, theirs in asked]
             self._flush_soon()
-            await answered
-            if self._knows_more(root):
+            for answered in answers:
+                await answered
+            if self._knows_more(asked):
                 return not self.is_away
             left_s = give_up_s - self._clock.now()
             if left_s <= 0:
@@ -186,11 +185,11 @@ class LeaseDesk:
             return
         self._note_back()
         now_s = self._clock.now()
-        if self._memory is None:
+        if self.memory is None:
             self._asks_from_s = now_s + max(0.0, SETTLE_S - beat.memory_age_s)
-        elif beat.memory != self._memory or not beat.was_known:
+        elif beat.memory != self.memory or not beat.was_known:
             self._forgot_s = now_s
-        self._memory = beat.memory
+        self.memory = beat.memory
         self.alive = beat.alive
         for peer in beat.peers:
             self._seen.setdefault(peer, now_s)
@@ -204,12 +203,22 @@ class LeaseDesk:
                 self._pressed.add(root_id)
                 self._flush_soon()
 
-    def _knows_more(self, root: LeaseRoot) -> bool:
-        return self.is_away or not root.is_recovering
+    def _press(self, root: LeaseRoot, short: Sequence[Short]) -> asyncio.Future[None]:
+        root.press(short)
+        answered = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(root.id, []).append(answered)
+        self._pressed.add(root.id)
+        return answered
 
-    def _root_of(self, short: Sequence[Short]) -> LeaseRoot | None:
-        limit = short[0].limit
-        return self._roots.get(limit.root) if isinstance(limit, LeasedLimit) else None
+    def _knows_more(self, asked: Sequence[tuple[LeaseRoot, Sequence[Short]]]) -> bool:
+        return self.is_away or not any(root.is_recovering for root, _ in asked)
+
+    def _sort_by_root(self, short: Sequence[Short]) -> list[tuple[LeaseRoot, list[Short]]]:
+        by_root: dict[str, list[Short]] = {}
+        for one in short:
+            if isinstance(one.limit, LeasedLimit):
+                by_root.setdefault(one.limit.root, []).append(one)
+        return [(self._roots[root_id], theirs) for root_id, theirs in by_root.items()]
 
     def _flush_soon(self) -> None:
         """In this turn of the loop, with whatever else wants to be said in it."""

@@ -191,7 +191,8 @@ def refuse_without_store(refused: Refused) -> GatewayError:
     return GatewayError(
         ErrorCode.LIMIT_STORE_AWAY,
         f'Limit "{refused.standing.name}" of {refused.owner} is shared by all gateways through a store that '
-        "does not answer now, and what this gateway was granted before is used up. Try again in a few seconds.",
+        "does not answer now, and what this gateway was granted before is used up. Try again in a few "
+        "seconds.",
         retry_after_s=1,
     )
 

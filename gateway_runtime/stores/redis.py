@@ -95,6 +95,12 @@ class RedisStore:
         async with self._connect() as connection:
             await _ask(connection, "DEL", self._alive_key, self._memory_key, *map(self._root_key, roots))
 
+    async def read_memory(self) -> str:
+        """As `Beat.memory`, without a beat. Raises StoreAway."""
+        async with self._connect() as connection:
+            memory = cast("bytes | None", await _ask(connection, "GET", self._memory_key)) or b""
+            return f"{memory.decode()} {self._connections.server_of(connection)}"
+
     async def clear(self) -> None:
         """Deletes all that has the prefix, a few keys at a time. Raises StoreAway."""
         cursor: Argument = 0

@@ -28,6 +28,8 @@ class Audit:
             shared.key: LimitLog(shared.key, shared.resource, shared.window_s) for shared in SHARED
         }
         self.done: Counter[str] = Counter()
+        self.memories: set[str] = set()
+        """Of the store, as gateways knew it when they finished."""
         self.is_exact = True
         """Nothing was lost, and no lease has ended before its gateway had said all."""
         self._waiting: list[tuple[float, int, str, Event | None]] = []
@@ -88,6 +90,8 @@ class Audit:
                 if find_root(shared.tenant) == event.root:
                     self.logs[shared.key].lapse(gateway, event.until_s)
         elif event is None or isinstance(event, Finished):
+            if event is not None:
+                self.memories.add(event.memory)
             for log in self.logs.values():
                 log.end_gateway(gateway, at_s)
 

@@ -94,15 +94,11 @@ def _run_storm(
     from gateway_runtime.stores import STORE_PASSWORD
     from gateway_runtime.stores.store import StoreAway
     from headgate.verify.fleet import GatewayFell
-    from headgate.verify.storm import Storm, StormSettings
+    from headgate.verify.storm import StormSettings, run_storm
 
     settings = StormSettings(url, os.environ.get(STORE_PASSWORD), operations, gateways, seconds, seed)
-
-    async def run() -> "Report":
-        return await Storm(settings, progress).run()
-
     try:
-        return asyncio.run(run())
+        return asyncio.run(run_storm(settings, progress))
     except StoreAway as error:
         click.echo(f"headgate verify-limits: the store could not be looked at: {error}", err=True)
     except GatewayFell as error:

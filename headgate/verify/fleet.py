@@ -21,7 +21,7 @@ class GatewayFell(Exception):
 
 class Fleet:
     def __init__(self, begin: Begin, audit: Audit) -> None:
-        """begin: of all of them, but for name, seed, faults and amounts."""
+        """begin: of all of them, but for name, seed and amounts."""
         self.children: list[Child] = []
         self.amounts = {shared.key: shared.amount for shared in SHARED}
         self.audit = audit
@@ -31,8 +31,7 @@ class Fleet:
     def names(self) -> set[str]:
         return {child.name for child in self.children}
 
-    async def populate(self, count: int, *, faults: bool) -> None:
-        self._begin = msgspec.structs.replace(self._begin, faults=faults)
+    async def populate(self, count: int) -> None:
         for _ in range(count):
             await self._add()
 

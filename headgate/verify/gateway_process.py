@@ -92,6 +92,7 @@ class GatewayProcess:
         """Until it is cancelled."""
         next_s = tally_s = self._clock.now()
         while True:
+            self._turnstile.check()
             now_s = self._clock.now()
             next_s = max(next_s, now_s - 1.0)  # what was missed while it was stopped is not made up for
             while next_s <= now_s:
@@ -112,7 +113,7 @@ class GatewayProcess:
             self._settle(number, 0.5)
         await self._turnstile.stop()
         self._tell_tally()
-        self._emit(Finished(self._clock.now()))
+        self._emit(Finished(self._clock.now(), self._turnstile.desk.memory or ""))
 
     def _spawn(self) -> None:
         task = asyncio.get_running_loop().create_task(self._request())

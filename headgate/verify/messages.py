@@ -76,6 +76,8 @@ class Tally(msgspec.Struct, frozen=True, array_like=True, tag="t"):
 
 class Finished(msgspec.Struct, frozen=True, array_like=True, tag="f"):
     at_s: float
+    memory: str
+    """Of the store, as it was told last: see `Beat.memory`."""
 
 
 Command = Begin | Edit | Finish

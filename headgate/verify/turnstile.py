@@ -62,6 +62,11 @@ class Turnstile:
                 return None
         return outcome
 
+    def check(self) -> None:
+        """Raises what the desk has died of."""
+        if self._running is not None and self._running.done():
+            self._running.result()
+
     async def kill(self) -> None:
         """Nothing more is said to the store."""
         if self._running is not None:

@@ -144,9 +144,12 @@ def losing_counts(server: RedisServer) -> Iterator[None]:
 
     def lose() -> None:
         with server.client() as client:
+            lose_total = client.register_script(
+                "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 't', '0') end"
+            )
             while not over.is_set():
                 for key in client.scan_iter("headgate-verify-*:l:*"):
-                    client.hset(key, "t", "0")
+                    lose_total(keys=[key])
 
     thread = threading.Thread(target=lose)
     thread.start()

@@ -300,7 +300,7 @@ def test_it_says_what_the_stores_clock_should_show_as_long_as_that_is_certain(
 
 
 class Maker:
-    """As `server.lease_desk` does it: a root for a parent and all of its children."""
+    """A parent and its children in one root: what one call asks for is granted together, or not."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
