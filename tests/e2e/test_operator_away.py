@@ -1,5 +1,5 @@
-"""The operator dies: a second replica takes over, then none is left for twice its Lease. Traffic and status do
-not notice.
+"""The operator dies: a second replica takes over, then none is left for twice its Lease. Neither traffic nor
+status notice.
 """
 
 import asyncio
