@@ -331,7 +331,7 @@ class KeyTerm(_Frozen, frozen=True, kw_only=True):
 
 
 class JwtSubject(_Frozen, frozen=True, kw_only=True):
-    """Callers with a token that somebody signed. Tried in the order of the table; the first that fits is it."""
+    """Callers with a token that somebody signed. Tried in the table's order; the first that fits is it."""
 
     name: str
     issuer: str

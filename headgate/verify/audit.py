@@ -13,7 +13,7 @@ from typing import Final
 from gateway_runtime.engine.amounts import Bound, Spent
 from headgate.verify.limit_log import LimitLog
 from headgate.verify.messages import Admitted, Configured, Event, Finished, Settled, Tally, Unheard
-from headgate.verify.scenario import CALLERS, SHARED, SUMMED, find_root, list_charged
+from headgate.verify.scenario import CALLERS, SHARED, SUMMED, list_charged
 
 LATE_S: Final = 20.0
 """Longer than a gateway is stopped, and than its last words take."""
@@ -87,7 +87,7 @@ class Audit:
         elif isinstance(event, Unheard):
             self.is_exact = False
             for shared in SHARED:
-                if find_root(shared.tenant) == event.root:
+                if shared.tenant == event.root:
                     self.logs[shared.key].lapse(gateway, event.until_s)
         elif event is None or isinstance(event, Finished):
             if event is not None:

@@ -55,11 +55,8 @@ EDITABLE: Final = tuple(shared for shared in SHARED if shared.name != SUMMED)
 CALLERS: Final = ("alone", "child-a", "child-b", "strict")
 """Tenants that ask. The parent's limits are met through its children."""
 _PARENTS: Final = {"child-a": "parent", "child-b": "parent"}
-ROOTS: Final = ("alone", "parent", "strict")
-
-
-def find_root(tenant: str) -> str:
-    return _PARENTS.get(tenant, tenant)
+ROOTS: Final = tuple(dict.fromkeys(shared.tenant for shared in SHARED))
+"""Of the store: each tenant is one."""
 
 
 def list_charged(caller: str) -> list[Shared]:

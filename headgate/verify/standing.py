@@ -20,9 +20,10 @@ async def read_standings(
     """
     found: dict[str, ScopeAnswer] = {}
     for tenant in tenants:
-        limits = [limit for limit in turnstile.limits_of(tenant) if isinstance(limit, LeasedLimit)]
+        leased = [limit for limit in turnstile.limits_of(tenant) if isinstance(limit, LeasedLimit)]
+        limits = [limit for limit in leased if limit.root == tenant.id]  # its parent's are that one's
         scopes = tuple(_build_ask(limit) for limit in limits)
-        root = limits[0].root
+        root = tenant.id
         epoch = 0
         while True:  # the first answer tells the epoch
             (answer,) = await store.exchange([(root, _build_call(epoch, scopes))])
