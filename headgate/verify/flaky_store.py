@@ -67,7 +67,11 @@ class FlakyStore:
         if self._faults and self._rng.random() < _CUT:
             self.done["cut off"] += 1
             self._cut_until_s = self._now() + self._rng.uniform(0, 2 * self._term.term_s)
-        return await self._store.beat(gateway, recoveries)
+        try:
+            return await self._store.beat(gateway, recoveries)
+        except StoreAway:
+            self.done["unanswered"] += 1
+            raise
 
     async def leave(self, gateway: str) -> None:
         await self._store.leave(gateway)

@@ -258,9 +258,11 @@ class World:
         if able and self.now_s >= self.is_away_until_s:
             self.done["clock set"] += 1
             self.clock_s += by_s
+            faults, self.faults = self.faults, False  # and is heard
             for member in able:
                 member.root.expect(-1)
                 member.beat()
+            self.faults = faults
 
     def edit(self) -> None:
         self.done["edited"] += 1

@@ -126,6 +126,7 @@ async def test_it_holds_over_a_real_store_that_is_killed_in_the_middle(own_redis
             await wait_until(lambda: find_roots(client) != [])
             own_redis.kill()
             own_redis.start()
+            await wait_until(lambda: find_roots(client) != [])
             stdout, stderr = await process.communicate()
         report = json.loads(stdout)
         keys = client.keys()
@@ -133,7 +134,6 @@ async def test_it_holds_over_a_real_store_that_is_killed_in_the_middle(own_redis
     assert (process.returncode, report["problems"], stderr) == (0, [], b"operations\n")
     assert keys == []  # `others` went with the memory
     assert report["done"]["operations"] >= 3000
-    assert report["done"]["unanswered"] > 0
     assert [report["done"][name] > 0 for name in ("killed", "stopped", "forgotten", "edited")] == [True] * 4
 
 

@@ -296,6 +296,7 @@ async def test_what_was_granted_ends_with_its_term(own_redis: RedisServer) -> No
     assert after is None
 
 
+@pytest.mark.alone
 async def test_who_denies_without_a_store_spends_nothing_while_it_is_away(own_redis: RedisServer) -> None:
     team = tenant("deny", requests(100_000), deny=True)
     async with gateways(own_redis, 1, team, term=Term(30.0, 1.0)) as (one,):
@@ -310,6 +311,7 @@ async def test_who_denies_without_a_store_spends_nothing_while_it_is_away(own_re
     assert took_s < 0.5
 
 
+@pytest.mark.alone
 async def test_a_frozen_store_holds_nobody_up_for_longer_than_a_second(own_redis: RedisServer) -> None:
     team = tenant("frozen", requests(100_000), deny=True)
     async with gateways(own_redis, 1, team) as (one,):
@@ -408,6 +410,7 @@ async def test_a_store_that_forgets_the_scripts_is_given_them_again(own_redis: R
     assert sum(map(len, admitted)) == 299
 
 
+@pytest.mark.alone
 async def test_the_first_request_of_a_new_tenant_waits_less_than_a_second_for_the_other_gateways(
     own_redis: RedisServer,
 ) -> None:
@@ -422,6 +425,7 @@ async def test_the_first_request_of_a_new_tenant_waits_less_than_a_second_for_th
     assert max(took_s) < 1.0
 
 
+@pytest.mark.alone
 async def test_a_new_tenant_does_not_wait_for_a_gateway_that_has_left(own_redis: RedisServer) -> None:
     team = tenant("new", requests(10))
     async with gateways(own_redis, 3, team) as (one, other, leaving):
@@ -438,6 +442,7 @@ async def test_a_new_tenant_does_not_wait_for_a_gateway_that_has_left(own_redis:
 # An amount is edited.
 
 
+@pytest.mark.alone
 async def test_a_lower_amount_binds_everywhere_within_a_second(redis_server: RedisServer) -> None:
     team = tenant("lowered", requests(1_000_000))
     async with gateways(redis_server, 3, team) as members:

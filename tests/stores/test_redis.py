@@ -1,6 +1,7 @@
 """The store in a real Redis: who answers, what is sent how often, how it fails, TLS, sentinels."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -212,6 +213,26 @@ async def test_a_user_who_may_not_run_scripts_is_told_what_is_needed(own_redis: 
     assert words.startswith(
         "its user may not do what is needed (EVALSHA, SCRIPT LOAD, INFO, hashes, sorted sets)"
     )
+
+
+def read_rights() -> list[str]:
+    (rule,) = re.findall(r"^ACL SETUSER (.*)$", Path("docs/limit-store.md").read_text(), re.MULTILINE)
+    return rule.replace(">...", f">{PASSWORD}").split()
+
+
+async def test_a_user_with_the_rights_that_the_docs_name_has_enough(own_redis: RedisServer) -> None:
+    with own_redis.client() as client:
+        client.execute_command("ACL", "SETUSER", *read_rights())
+        async with opened(own_redis.url.replace("//", "//headgate@"), PASSWORD) as store:
+            await store.beat("a", ())
+            first = await send(store, call_of(ASK))
+            own_redis.flush()
+            await send(store, call_of(ASK, epoch=first.epoch, sequence=2, acknowledged=1))
+            await store.leave("a")
+            await store.clear()
+        keys = client.keys()
+
+    assert keys == []
 
 
 async def test_a_replica_takes_no_calls(own_redis: RedisServer, tmp_path: Path) -> None:
