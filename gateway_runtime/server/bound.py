@@ -24,11 +24,10 @@ from gateway_runtime.engine.amounts import Bound
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.engine.plan import Choice
 from gateway_runtime.providers.models.facts import ModelFacts, find_facts
-from gateway_runtime.providers.models.prices import Prices, price_usage
+from gateway_runtime.providers.models.prices import Ceiling, list_ceilings, price_dearest
 from gateway_runtime.providers.operation import Operation
 from gateway_runtime.providers.request_body import RequestBody
 from gateway_runtime.providers.translation import Question
-from gateway_runtime.providers.usage import Usage
 from gateway_runtime.server.cost import find_prices
 
 OUTPUT_TOKENS: Final = 4096
@@ -59,6 +58,7 @@ class Bounder:
     """What bounding needs of a route and a model, found once: `lane` keeps one for all requests of a kind."""
 
     __slots__ = (
+        "_ceilings",
         "_choices",
         "_context",
         "_limit_name",
@@ -66,7 +66,6 @@ class Bounder:
         "_one_over",
         "_operation",
         "_plain_copies",
-        "_prices",
     )
 
     def __init__(
@@ -74,7 +73,7 @@ class Bounder:
     ) -> None:
         self._operation = operation
         self._choices = _list_choices(live, tenant, route, model)
-        self._prices = _list_prices(self._choices)
+        self._ceilings = _list_ceilings(self._choices)
         self._plain_copies = 1 if route.hedge is None else 1 + route.hedge.max_extra
         self._limit_name = _name_limit(operation, self._choices)
         self._one_over = tenant.one_over
@@ -91,7 +90,8 @@ class Bounder:
             tokens_out, said = _bound_output(self._operation, body.members)
             if said is not None and self._one_over:
                 tokens_out, said = tokens_out // said * self._find_longest(), None
-        cost = None if self._prices is None else _find_dearest(self._prices, tokens_in, tokens_out)
+        ceilings = self._ceilings
+        cost = None if ceilings is None else price_dearest(ceilings, tokens_in, tokens_out)
         copies = 1 if body.stream else self._plain_copies
         if copies == 1:
             return Bound(tokens_in, tokens_out, cost), said
@@ -191,34 +191,15 @@ def _name_limit(operation: Operation, choices: list[Choice]) -> str:
 
 def bound_cost(choices: list[Choice], tokens_in: int, tokens_out: int) -> int | None:
     """None: the price of some is not known."""
-    prices = _list_prices(choices)
-    return None if prices is None else _find_dearest(prices, tokens_in, tokens_out)
+    ceilings = _list_ceilings(choices)
+    return None if ceilings is None else price_dearest(ceilings, tokens_in, tokens_out)
 
 
-def _list_prices(choices: list[Choice]) -> tuple[Prices, ...] | None:
-    """Each once. None: some are not known."""
-    found: list[Prices] = []
-    for choice in choices:
-        prices = find_prices(choice)
-        if prices is None:
-            return None
-        if prices not in found:
-            found.append(prices)
-    return tuple(found)
-
-
-def _find_dearest(prices: tuple[Prices, ...], tokens_in: int, tokens_out: int) -> int:
-    """All of the input may have to be written into a cache, which some bill higher."""
-    dearest = 0
-    for one in prices:
-        dearest = max(dearest, price_usage(one, Usage(tokens_in, tokens_out)))
-        if one.tiers or one.cache_write_usd_picos is not None:
-            written = Usage(tokens_in, tokens_out, cache_write_tokens=tokens_in)
-            dearest = max(dearest, price_usage(one, written))
-        if one.tiers or one.reasoning_usd_picos is not None:
-            thought = Usage(tokens_in, tokens_out, reasoning_tokens=tokens_out)
-            dearest = max(dearest, price_usage(one, thought))
-    return dearest
+def _list_ceilings(choices: list[Choice]) -> tuple[Ceiling, ...] | None:
+    """None: the price of some is not known."""
+    prices = [find_prices(choice) for choice in choices]
+    known = [one for one in prices if one is not None]
+    return list_ceilings(known) if len(known) == len(prices) else None
 
 
 def _read_count(raw: msgspec.Raw | None) -> int | None:
