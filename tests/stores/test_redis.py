@@ -13,7 +13,7 @@ from gateway_runtime.engine.lease_call import LeaseAnswer, LeaseCall, ScopeAsk
 from gateway_runtime.stores.redis import RedisStore, open_redis_store
 from gateway_runtime.stores.store import StoreAway
 from tests.server.certificates import Authority
-from tests.stores.redisserver import RedisServer, Sentinel
+from tests.stores.redisserver import REDIS, VALKEY, RedisServer, Sentinel
 from tests.stores.scriptedredis import ScriptedRedis, bulk
 from tests.upstream.scripted import listening, wait_until
 
@@ -236,7 +236,7 @@ async def test_a_user_with_the_rights_that_the_docs_name_has_enough(own_redis: R
 
 
 async def test_a_replica_takes_no_calls(own_redis: RedisServer, tmp_path: Path) -> None:
-    replica = RedisServer(tmp_path, replica_of=own_redis)
+    replica = RedisServer(tmp_path, replica_of=own_redis, program=own_redis.program)
     replica.start()
     async with opened(replica.url) as store:
         words = await fail(store)
@@ -278,11 +278,14 @@ async def test_tls_trusts_the_authority_that_the_url_names(tmp_path: Path) -> No
 # Sentinels.
 
 
+@pytest.mark.parametrize("program", [REDIS, VALKEY], ids=["Redis", "Valkey"])
 async def test_a_failover_leads_to_the_replica_which_is_another_process(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, program: str
 ) -> None:
-    master = RedisServer(tmp_path_factory.mktemp("master"), password=PASSWORD)
-    replica = RedisServer(tmp_path_factory.mktemp("replica"), password=PASSWORD, replica_of=master)
+    master = RedisServer(tmp_path_factory.mktemp("master"), password=PASSWORD, program=program)
+    replica = RedisServer(
+        tmp_path_factory.mktemp("replica"), password=PASSWORD, replica_of=master, program=program
+    )
     sentinel = Sentinel(tmp_path_factory.mktemp("sentinel"), master)
     for one in (master, replica, sentinel):
         one.start()
@@ -307,7 +310,7 @@ def holds_root(client: redis.Redis) -> bool:
 async def test_a_sentinel_that_is_gone_leaves_time_for_the_next(
     own_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    replica = RedisServer(tmp_path_factory.mktemp("replica"), replica_of=own_redis)
+    replica = RedisServer(tmp_path_factory.mktemp("replica"), replica_of=own_redis, program=own_redis.program)
     sentinel = Sentinel(tmp_path_factory.mktemp("sentinel"), own_redis)
     replica.start()
     sentinel.start()

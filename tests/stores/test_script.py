@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway_runtime.engine.lease_call import LeaseAnswer, LeaseCall, ScopeAsk
-from gateway_runtime.engine.lease_store import MemoryStore
+from gateway_runtime.engine.lease_store import SOON_MS, MemoryStore
 from gateway_runtime.stores.redis import RedisStore, open_redis_store
 from tests.stores.redisserver import RedisServer
 
@@ -87,6 +87,49 @@ async def test_the_script_and_the_store_in_python_answer_the_same(store: RedisSt
         assert model.exchange(root, call, answer.now_ms) == answer
 
         epochs[gateway] = answer.epoch
+
+
+async def test_the_script_and_the_store_in_python_tell_the_same_waits(store: RedisStore) -> None:
+    """In windows that are long, so that it matters who holds what is missing."""
+    rng, model, waits_ms = random.Random(7), MemoryStore(), set[int]()
+    hour, day = {"window_ms": 3_600_000, "width_ms": 14_062}, {"window_ms": 0, "width_ms": 0}
+    epochs, sequences = dict.fromkeys(GATEWAYS, 0), dict.fromkeys(GATEWAYS, 0)
+    midnight_ms = 0
+
+    for _ in range(200):
+        gateway = rng.choice(GATEWAYS)
+        sequences[gateway] += 1
+        periods = tuple(midnight_ms + days * 86_400_000 for days in (0, 1, 1, 2))
+        told = {"spent": rng.choice((0, 0, 3)), "keep": rng.choice((0, 10)), "need": rng.randrange(1, 100)}
+        told["want"] = told["need"]
+        call = call_of(
+            ask_of("hour", **hour, **told),
+            ask_of("day", **day, **told, periods=periods),
+            gateway=gateway,
+            epoch=epochs[gateway],
+            sequence=sequences[gateway],
+            acknowledged=sequences[gateway] - 1,
+            asserts=0 if epochs[gateway] else 2,
+            peers=(gateway,),
+        )
+        answer = await send(store, "waits", call)
+
+        assert model.exchange("waits", call, answer.now_ms) == answer
+
+        epochs[gateway] = answer.epoch
+        midnight_ms = answer.now_ms - answer.now_ms % 86_400_000
+        waits_ms |= {scope.wait_ms for scope in answer.scopes}
+
+    assert {0, SOON_MS} <= waits_ms
+    assert max(waits_ms) > 3_600_000
+
+
+async def test_what_others_hold_in_advance_may_be_back_soon(store: RedisStore) -> None:
+    hour = ask_of(window_ms=3_600_000, width_ms=14_062, need=90, want=90)
+    await send(store, "soon", call_of(hour))
+    refused = await send(store, "soon", call_of(hour, gateway="b"))
+
+    assert refused.scopes[0].wait_ms == SOON_MS
 
 
 async def test_a_clock_that_jumps_is_followed_by_what_callers_expect(store: RedisStore) -> None:
