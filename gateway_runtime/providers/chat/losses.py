@@ -46,7 +46,7 @@ class Losses:
     @property
     def dropped(self) -> tuple[str, ...]:
         """In the order in which they were found, each once."""
-        return tuple(dict.fromkeys(self._lost))
+        return tuple(dict.fromkeys(self._lost)) if self._lost else ()
 
     def add(self, what: str, why: str = "") -> None:
         """what: the member, such as `logit_bias` or `messages[2].content[0]`. why: a clause without its full

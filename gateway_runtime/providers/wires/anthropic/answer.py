@@ -156,7 +156,8 @@ def _read_message(answer: _Answer) -> AnswerMessage:
             has_text = True
             start = len(content)
             content += block.text or ""
-            sources += [read_source(raw, start, len(content)) for raw in block.citations or ()]
+            if block.citations:
+                sources += [read_source(raw, start, len(content)) for raw in block.citations]
         elif block.type == "tool_use":
             calls.append(read_call(block, len(calls)))
         elif block.type in ("thinking", "redacted_thinking"):
@@ -168,8 +169,8 @@ def _read_message(answer: _Answer) -> AnswerMessage:
         tool_calls=tuple(calls),
         reasoning_content=reasoning or None,
         thinking_blocks=tuple(thoughts),
-        annotations=tuple(source for source in sources if isinstance(source, Annotation)),
-        citations=tuple(source for source in sources if isinstance(source, msgspec.Raw)),
+        annotations=tuple([one for one in sources if isinstance(one, Annotation)]),
+        citations=tuple([one for one in sources if isinstance(one, msgspec.Raw)]),
     )
 
 
