@@ -19,7 +19,8 @@ import msgspec
 from msgspec import structs
 
 from gateway_runtime.contract.errors import ErrorCode, GatewayError
-from gateway_runtime.contract.table import FallbackCause, Route, Tenant
+from gateway_runtime.contract.table import FallbackCause, Route
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.contract.usd import format_usd
 from gateway_runtime.engine.fallback import find_fallback
 from gateway_runtime.engine.lookup import LiveTable, build_live_table

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from gateway_runtime.contract.amount import find_amount
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Calendar, Limit, LimitResource, LimitScope, Tenant
+from gateway_runtime.contract.tenant import Calendar, Limit, LimitResource, LimitScope, Tenant
 from gateway_runtime.contract.usd import format_usd
 from gateway_runtime.engine.amounts import USD, Bound
 from gateway_runtime.engine.book import LimitBook, LimitIdentity, LimitKind

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from gateway_runtime.contract.errors import GatewayError
-from gateway_runtime.contract.table import Route, Strategy, Tenant
+from gateway_runtime.contract.table import Route, Strategy
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.contract.usd import format_usd
 from gateway_runtime.engine.amounts import Bound
 from gateway_runtime.engine.lookup import LiveTable

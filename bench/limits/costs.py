@@ -27,7 +27,7 @@ from bench.speed.machine import Cores, read_cpu_s
 from bench.speed.process import NotStarted, spell_folder
 from bench.speed.programs import LoadFailed, Order, Programs
 from bench.speed.tables import Table, build_table, show, tell_errors
-from gateway_runtime.contract.table import Limit
+from gateway_runtime.contract.tenant import Limit
 
 PLAIN: Final = "no limits, no ledger"
 _LIMITS: Final = (

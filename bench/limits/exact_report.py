@@ -17,7 +17,7 @@ from bench.limits.upstream import Arrival
 from bench.speed.goals import NOTHING_ASKED, Judged
 from bench.speed.installs import LITELLM
 from bench.speed.tables import Table, build_table
-from gateway_runtime.contract.table import Limit, LimitResource
+from gateway_runtime.contract.tenant import Limit, LimitResource
 
 _LEAST_USED: Final = 0.99
 """Of requests, where nothing but the limit stands in their way. Of tokens and money, less than a request may

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from bench.providers.cases import OPENAI
 from bench.providers.gateways import build_table
-from gateway_runtime.contract.table import Limit, Price, RoutingTable
+from gateway_runtime.contract.table import Price, RoutingTable
+from gateway_runtime.contract.tenant import Limit
 
 MODEL: Final = OPENAI.wire
 """What callers ask for."""

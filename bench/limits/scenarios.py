@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from bench.limits.quota import DAY_S, MINUTE_S, MODEL, PRICE
 from bench.limits.upstream import Script
-from gateway_runtime.contract.table import Limit
+from gateway_runtime.contract.tenant import Limit
 
 GATEWAYS: Final = 4
 TIMES: Final = 5

@@ -1,6 +1,6 @@
 """The amount of a limit that is in force at a moment: what gateways admit, and what the operator tells."""
 
-from gateway_runtime.contract.table import Limit
+from gateway_runtime.contract.tenant import Limit
 
 
 def find_amount(limit: Limit, unix_s: float) -> int:

@@ -17,15 +17,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from gateway_runtime.contract.secret import Secret
-from gateway_runtime.contract.table import (
-    Installation,
-    Provider,
-    Resource,
-    Route,
-    RoutingTable,
-    Tenant,
-    resource_key,
-)
+from gateway_runtime.contract.table import Installation, Provider, Resource, Route, RoutingTable, resource_key
+from gateway_runtime.contract.tenant import Tenant
 
 SCHEMA_VERSION: Final = 1
 BUCKET_COUNT: Final = 256

@@ -10,7 +10,7 @@ limit of each request. `PLACES` says which is which; `by_place` keeps to it.
 from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
 
-from gateway_runtime.contract.table import LimitResource
+from gateway_runtime.contract.tenant import LimitResource
 
 INPUT_TOKENS: Final = 0
 OUTPUT_TOKENS: Final = 1

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Limit, LimitResource, LimitScope, Tenant
+from gateway_runtime.contract.tenant import Limit, LimitResource, LimitScope, Tenant
 from gateway_runtime.engine.limits import TenantLimit
 
 SCOPED_KEPT: Final = 20_000

@@ -17,7 +17,7 @@ from math import inf
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from gateway_runtime.contract.table import Calendar
+from gateway_runtime.contract.tenant import Calendar
 from gateway_runtime.engine.window import Slot
 
 _LOOK_S: Final = 60.0

@@ -11,7 +11,8 @@ at, and what it can cost, is read off one manifest.
 from collections.abc import Collection
 from typing import NamedTuple
 
-from gateway_runtime.contract.table import FallbackCause, Route, Tenant
+from gateway_runtime.contract.table import FallbackCause, Route
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.engine.trace import Trace, Why
 

@@ -7,7 +7,7 @@ tokens and of what proxies say. A request holds on to its Identity as it holds o
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gateway_runtime.contract.table import Tenant
+from gateway_runtime.contract.tenant import Tenant
 
 
 class Term(NamedTuple):

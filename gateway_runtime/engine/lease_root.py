@@ -12,8 +12,9 @@ and the next one asserts: it tells all that this gateway has charged and holds.
 from collections.abc import Sequence
 from typing import Final
 
-from gateway_runtime.engine.lease import LeasedLimit, Term
+from gateway_runtime.engine.lease import LeasedLimit
 from gateway_runtime.engine.lease_call import LeaseAnswer, LeaseCall, ScopeAsk
+from gateway_runtime.engine.lease_grant import Term
 from gateway_runtime.engine.limits import Short
 
 SCOPES_AT_ONCE: Final = 200

@@ -36,6 +36,11 @@ from gateway_runtime.engine.lease_call import (
 TOLERANCE_MS: Final = 100
 """By which a clock may differ from what a caller expects, as calls take time. Buckets count so much longer.
 """
+SOON_MS: Final = 1000
+"""After which a lease that its gateway no longer uses is back, all but 3 % of it: with each beat of 100 ms a
+gateway keeps 0.7 of what it kept before. The last of 3,000 took three seconds. When a running request ends is
+not known; as long as a short answer takes is a guess.
+"""
 
 
 @dataclass(slots=True)
@@ -210,7 +215,8 @@ class MemoryStore:
         wait_ms = 0
         if ask.need and granted < ask.need:
             granted = 0
-            wait_ms = _find_wait(scope, ask, ask.need - free, now_ms, clock_ms)
+            unspent = sum(one.amount for name, one in scope.leases.items() if name != call.gateway)
+            wait_ms = _find_wait(scope, ask, ask.need - free, unspent, now_ms, clock_ms)
         lease = scope.leases[call.gateway]
         lease.amount += granted
         if lease.amount == 0 and lease.held == 0:
@@ -259,16 +265,32 @@ def _find_end(ask: ScopeAsk, scope: ScopeState, clock_ms: int) -> int:
     return ask.periods[1] if clock_ms < ask.periods[1] else ask.periods[3]
 
 
-def _find_wait(scope: ScopeState, ask: ScopeAsk, missing: int, now_ms: int, clock_ms: int) -> int:
-    """Until so much more will be free, if nobody else takes it and no lease is given back."""
+def _find_wait(
+    scope: ScopeState, ask: ScopeAsk, missing: int, unspent: int, now_ms: int, clock_ms: int
+) -> int:
+    """Until so much more will be free, if nobody takes it. unspent: what others hold in advance.
+
+    Nothing that was spent is promised before it leaves. What is held in advance is taken to come back, for
+    nobody knows better: where it is spent instead, that is counted within a beat, and whoever comes again is
+    told when it leaves. Rejected: to take it for spent, which sends callers away for an hour where a second
+    would do.
+    """
     if missing <= 0:
         return 100  # another limit refused, or others have not asserted yet
     if ask.concurrency:
-        return 1000
+        return SOON_MS
+    leaves_ms = _find_leaving(scope, ask, missing, now_ms, clock_ms)
+    return min(leaves_ms, max(SOON_MS, _find_leaving(scope, ask, missing - unspent, now_ms, clock_ms)))
+
+
+def _find_leaving(scope: ScopeState, ask: ScopeAsk, amount: int, now_ms: int, clock_ms: int) -> int:
+    """Until so much of what was spent counts no more; the window when that is more than there is."""
+    if amount <= 0:
+        return 0
     if not ask.width_ms:
         return max(1, (ask.periods[1] if clock_ms < ask.periods[1] else ask.periods[3]) - clock_ms)
     for index in sorted(scope.buckets):
-        missing -= scope.buckets[index]
-        if missing <= 0:
+        amount -= scope.buckets[index]
+        if amount <= 0:
             return max(1, (index + 1) * ask.width_ms + ask.window_ms + TOLERANCE_MS - now_ms)
     return ask.window_ms

@@ -24,7 +24,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import LimitResource
+from gateway_runtime.contract.tenant import LimitResource
 from gateway_runtime.engine.amounts import PLACES
 from gateway_runtime.engine.calendar import EndOf, PeriodCount
 from gateway_runtime.engine.window import RollingCount, Slot

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from gateway_runtime.contract.amount import find_amount
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Limit, Tenant
+from gateway_runtime.contract.tenant import Limit, Tenant
 from gateway_runtime.engine.book import LimitIdentity
 from gateway_runtime.engine.calendar import EndOf, PeriodEnd, find_period, find_zone
 from gateway_runtime.engine.limits import RollingLimit, TenantLimit, share_of

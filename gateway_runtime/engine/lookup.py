@@ -13,16 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from gateway_runtime.contract.ids import EndpointId, KeyHash, ProviderId, RouteId, TenantId
-from gateway_runtime.contract.table import (
-    Endpoint,
-    JwtSubject,
-    KeyTerm,
-    Provider,
-    ProxySubject,
-    Route,
-    RoutingTable,
-    Tenant,
-)
+from gateway_runtime.contract.table import Endpoint, Provider, Route, RoutingTable
+from gateway_runtime.contract.tenant import JwtSubject, KeyTerm, ProxySubject, Tenant
 from gateway_runtime.engine.identity import Identity, Term
 from gateway_runtime.engine.plan import Candidate, Plan, build_candidates, build_plan
 

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from gateway_runtime.contract.ids import KeyHash
 from gateway_runtime.contract.keys import hash_key
-from gateway_runtime.contract.table import JwtSubject, Tenant
+from gateway_runtime.contract.tenant import JwtSubject, Tenant
 from gateway_runtime.engine.identity import Identity
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.identity.document import Fetch

@@ -11,7 +11,7 @@ stands, then with its longest beginning that is a claim, and from there on.
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from gateway_runtime.contract.table import JwtSubject
+from gateway_runtime.contract.tenant import JwtSubject
 from gateway_runtime.identity.rejection import Reason
 from gateway_runtime.identity.signature import Claims
 

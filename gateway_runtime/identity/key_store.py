@@ -25,7 +25,7 @@ from typing import Final, NamedTuple, Protocol
 
 import structlog
 
-from gateway_runtime.contract.table import JwtSubject
+from gateway_runtime.contract.tenant import JwtSubject
 from gateway_runtime.identity.discovery import FetchedKeys, fetch_keys
 from gateway_runtime.identity.document import Fetch, Unfetched
 from gateway_runtime.identity.keys import KeySet, UnusableKeys, read_keys

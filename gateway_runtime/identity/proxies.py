@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, NamedTuple
 
-from gateway_runtime.contract.table import ProxySubject, Tenant
+from gateway_runtime.contract.tenant import ProxySubject, Tenant
 from gateway_runtime.engine.identity import Identity
 from gateway_runtime.identity.claims import check_name
 from gateway_runtime.identity.peer import Peer

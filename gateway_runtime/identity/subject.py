@@ -10,7 +10,7 @@ for the subjects of that source alone.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from gateway_runtime.contract.table import JwtSubject, Tenant
+from gateway_runtime.contract.tenant import JwtSubject, Tenant
 from gateway_runtime.engine.identity import Identity, Term
 from gateway_runtime.identity.claims import (
     fits_audience,

@@ -12,7 +12,8 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from gateway_runtime.contract.table import Provider, Tenant
+from gateway_runtime.contract.table import Provider
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.server.metrics import Metrics
 from gateway_runtime.server.reload import Reloader
 from gateway_runtime.server.state import LiveState

@@ -11,7 +11,8 @@ that after an answer all limits are asked once more. Whoever is refused then is 
 
 from typing import Final
 
-from gateway_runtime.contract.table import Route, Tenant
+from gateway_runtime.contract.table import Route
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.amounts import Bound
 from gateway_runtime.engine.hold import Reserved, reserve
 from gateway_runtime.engine.limits import Refused, Taken, TenantLimit, take_all
@@ -77,7 +78,7 @@ async def take_limits(
 async def _take(
     room: Room, limits: tuple[TenantLimit, ...], tenant: Tenant, bound: Bound | None
 ) -> Taken | Reserved | Refused:
-    """Once, the store included. Raises GatewayError when it is away."""
+    """Once, the store included. Raises GatewayError when it is away, or recovering for too long."""
     desk = room.state.desk
     give_up_s = room.clock.now() + _ASKING_S
     while True:
@@ -86,7 +87,7 @@ async def _take(
         if not isinstance(outcome, Refused) or not outcome.askable or desk is None or now_s >= give_up_s:
             return outcome
         if not await desk.ask(outcome.askable):
-            raise refuse_without_store(outcome)
+            raise refuse_without_store(outcome, is_recovering=not desk.is_away)
 
 
 def charge(

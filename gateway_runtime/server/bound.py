@@ -19,7 +19,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from gateway_runtime.contract.table import Route, Tenant
+from gateway_runtime.contract.table import Route
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.amounts import Bound
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.engine.plan import Choice

@@ -11,7 +11,8 @@ from yarl import URL
 
 from gateway_runtime.contract.ids import ProviderId
 from gateway_runtime.contract.stream import Fault
-from gateway_runtime.contract.table import Provider, Route, RoutingTable, Tenant, resource_key
+from gateway_runtime.contract.table import Provider, Route, RoutingTable, resource_key
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.calendar import find_zone
 from gateway_runtime.identity import read_network
 from gateway_runtime.upstream.tls import find_tls_problem

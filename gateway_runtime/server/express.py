@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from gateway_runtime.contract.errors import GatewayError
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Tenant
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.identity import Identity
 from gateway_runtime.engine.learnt import read_wait
 from gateway_runtime.engine.limits import Refused, Taken

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from gateway_runtime.contract.errors import ErrorCode, GatewayError
-from gateway_runtime.contract.table import Credential, Route, Tenant, Timeouts
+from gateway_runtime.contract.table import Credential, Route, Timeouts
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.balance import Availability, Choice, order_choices
 from gateway_runtime.engine.fair_queue import Rank
 from gateway_runtime.engine.fallback import find_fallback

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from gateway_runtime.contract.ids import ProviderId
-from gateway_runtime.contract.table import Provider, Tenant
+from gateway_runtime.contract.table import Provider
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.providers.kept import read_file_id, replace_file_id
 from gateway_runtime.providers.operation import KeptOperation

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from gateway_runtime.contract.errors import GatewayError
-from gateway_runtime.contract.table import Route, Tenant
+from gateway_runtime.contract.table import Route
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.balance import Choice, Knowledge, order_choices, order_when_ready
 from gateway_runtime.engine.learnt import LimitKey
 from gateway_runtime.providers.dialect import Stamp

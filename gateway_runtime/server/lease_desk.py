@@ -13,22 +13,22 @@ the end of its term, and are then refused; one attempt in each beat finds out wh
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from math import inf
 from typing import Final
 
 import structlog
 
-from gateway_runtime.contract.amount import find_amount
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Limit, Tenant
+from gateway_runtime.contract.tenant import Limit, Tenant
 from gateway_runtime.engine.book import LimitIdentity
-from gateway_runtime.engine.calendar import Period, find_period, find_zone
-from gateway_runtime.engine.lease import LeasedLimit, Term
+from gateway_runtime.engine.lease import LeasedLimit
 from gateway_runtime.engine.lease_call import RECOVERY_MS, LeaseCall
+from gateway_runtime.engine.lease_grant import Term
 from gateway_runtime.engine.lease_root import LeaseRoot
 from gateway_runtime.engine.limits import Short, TenantLimit
 from gateway_runtime.server.endpoint import Clock
+from gateway_runtime.server.leased_limits import LeasedLimits
 from gateway_runtime.stores.store import LimitStore, Recovery, StoreAway
 
 log = structlog.get_logger()
@@ -63,6 +63,7 @@ class LeaseDesk:
         self.share = share
         self._term = term or Term()
         self._roots: dict[str, LeaseRoot] = {}
+        self._limits = LeasedLimits(clock, self._term, self._note, self._unnote)
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         """For the next call of a root."""
         self._asking: dict[str, list[asyncio.Future[None]]] = {}
@@ -74,6 +75,8 @@ class LeaseDesk:
         """The last exchange failed."""
         self.sweep: Callable[[float], None] = lambda _: None
         """Called now and then: what nothing counts any more may be forgotten. `state` sets it."""
+        self._stuck: set[str] = set()
+        """Roots for which somebody has waited in vain, since other gateways have not asserted."""
         self._seen: dict[str, float] = {}
         """When each gateway that shares was alive, lately: those that left or died, too, since a store that
         forgets has forgotten what they spent.
@@ -90,47 +93,37 @@ class LeaseDesk:
     # What the book asks: see `book.Maker`.
 
     def build(self, owner: Tenant, limit: Limit, key: LimitIdentity) -> LeasedLimit:
-        # Never the parent's: an edit of `parent` would let what was used be counted anew elsewhere.
-        root_id = owner.id
-        root = self._roots.get(root_id)
-        if root is None:
-            root = self._roots[root_id] = LeaseRoot(root_id, self.name)
-        return LeasedLimit(
-            limit.name,
-            find_amount(limit, self._clock.unix()),
-            limit.resource,
-            limit.window_s,
-            key="/".join((*key.kind, key.value)),
-            root=root_id,
-            shadow=limit.shadow,
-            periods=self._find_periods(limit),
-            strict=owner.deny_without_store,
-            term=self._term,
-            on_use=root.note,
-            owner=owner.id,
-        )
+        return self._limits.build(owner, limit, key)
 
     def update(self, built: TenantLimit, owner: Tenant, limit: Limit) -> None:
         assert isinstance(built, LeasedLimit), "the book has only what this has built"
-        built.configure(
-            find_amount(limit, self._clock.unix()),
-            limit.window_s,
-            shadow=limit.shadow,
-            periods=self._find_periods(limit),
-            strict=owner.deny_without_store,
-        )
+        self._limits.update(built, owner, limit)
 
     def forget(self, built: TenantLimit) -> None:
         assert isinstance(built, LeasedLimit), "the book has only what this has built"
-        root = self._roots.get(built.root)
-        if root is not None and built.is_idle(self._clock.now()):
-            root.forget(built)
+        self._limits.forget(built)
+
+    def forget_left(self, now_s: float) -> None:
+        """Limits that left the table and of which nothing counts any more, and roots without limits. now_s:
+        of the clock, or later.
+        """
+        self._limits.drop_left(now_s, self._is_lost)
+        for root in list(self._roots.values()):
+            is_awaited = root.id in self._pressed or root.id in self._waiting or root.id in self._asking
+            if not self._limits.has_any(root.id) and not root.is_asking and not is_awaited:
+                del self._roots[root.id]
+                self._note_recovered(root.id)
+
+    @property
+    def roots(self) -> Collection[str]:
+        """Of which something is known here."""
+        return self._roots.keys()
 
     # What requests ask.
 
     async def ask(self, short: Sequence[Short]) -> bool:
-        """Returns when the store has answered: ask the limits again. False: it is away. short: what
-        `limits.find_askable` has found: of a tenant, of its parent, or of both.
+        """Returns when the store has answered: ask the limits again. False: it is away, or recovers for
+        too long. short: what `limits.find_askable` has found: of a tenant, of its parent, or of both.
         """
         asked = self._sort_by_root(short)
         if not asked or self.is_away:
@@ -145,6 +138,7 @@ class LeaseDesk:
                 return not self.is_away
             left_s = give_up_s - self._clock.now()
             if left_s <= 0:
+                self._note_stuck(root for root, _ in asked if root.is_recovering)
                 return False
             # Grants come when all gateways have asserted, or a window has passed; the next beat may tell.
             await asyncio.sleep(min(left_s, BEAT_S))
@@ -164,6 +158,7 @@ class LeaseDesk:
             if now_s >= next_sweep_s:
                 next_sweep_s = now_s + _SWEEP_S
                 self.sweep(now_s)
+                self.forget_left(now_s)
             self._flush(every=True)
 
     async def finish(self) -> None:
@@ -200,12 +195,30 @@ class LeaseDesk:
         self._seen.update(dict.fromkeys(beat.alive, now_s))
         self._seen = {peer: at_s for peer, at_s in self._seen.items() if now_s - at_s < _REMEMBERED_S}
         for root_id, epoch in beat.recoveries:
-            root = self._roots.get(root_id)
-            if root is None:
-                root = self._roots[root_id] = LeaseRoot(root_id, self.name)
-            if root.expect(epoch):
+            if self._find_root(root_id).expect(epoch):
                 self._pressed.add(root_id)
                 self._flush_soon()
+
+    def _find_root(self, root_id: str) -> LeaseRoot:
+        root = self._roots.get(root_id)
+        if root is None:
+            root = self._roots[root_id] = LeaseRoot(root_id, self.name)
+        return root
+
+    def _note(self, limit: LeasedLimit) -> None:
+        """It has something to say."""
+        if self._limits.has(limit):
+            self._find_root(limit.root).note(limit)
+
+    def _unnote(self, limit: LeasedLimit) -> None:
+        limit.is_noted = False  # whoever uses it all the same is heard
+        root = self._roots.get(limit.root)
+        if root is not None:
+            root.forget(limit)
+
+    def _is_lost(self, limit: LeasedLimit) -> bool:
+        root = self._roots.get(limit.root)
+        return self.is_away and not (root is not None and root.is_asking)
 
     def _press(self, root: LeaseRoot, short: Sequence[Short]) -> asyncio.Future[None]:
         root.press(short)
@@ -220,9 +233,9 @@ class LeaseDesk:
     def _sort_by_root(self, short: Sequence[Short]) -> list[tuple[LeaseRoot, list[Short]]]:
         by_root: dict[str, list[Short]] = {}
         for one in short:
-            if isinstance(one.limit, LeasedLimit):
+            if isinstance(one.limit, LeasedLimit) and self._limits.has(one.limit):
                 by_root.setdefault(one.limit.root, []).append(one)
-        return [(self._roots[root_id], theirs) for root_id, theirs in by_root.items()]
+        return [(self._find_root(root_id), theirs) for root_id, theirs in by_root.items()]
 
     def _flush_soon(self) -> None:
         """In this turn of the loop, with whatever else wants to be said in it."""
@@ -286,6 +299,8 @@ class LeaseDesk:
                 root.apply(answer, now_s)
                 if root.has_to_assert:
                     self._pressed.add(root.id)
+                elif not root.is_recovering:
+                    self._note_recovered(root.id)
         for root, call in calls:
             self._wake(self._asking.pop(root.id, ()))
             if call.asserts and root.id in self._waiting:
@@ -313,32 +328,15 @@ class LeaseDesk:
             self.is_away = False
             log.info("limit store is back")
 
-    def _find_periods(self, limit: Limit) -> "_Periods | None":
-        return None if limit.calendar is None else _Periods(limit, self._clock)
+    def _note_stuck(self, roots: Iterable[LeaseRoot]) -> None:
+        was_any = bool(self._stuck)
+        self._stuck.update(root.id for root in roots)
+        if self._stuck and not was_any:
+            missing = sorted(set(self._seen) - set(self.alive))
+            log.warning("limit store is recovering", roots=sorted(self._stuck), missing=missing)
 
-
-class _Periods:
-    """See `lease.Periods`."""
-
-    def __init__(self, limit: Limit, clock: Clock) -> None:
-        assert limit.calendar is not None, "a rolling window has no periods"
-        self._calendar = limit.calendar
-        self._zone = find_zone(limit.zone)
-        self._clock = clock
-        self._this: Period | None = None
-
-    def told(self) -> tuple[int, ...]:
-        this = self._find(self._clock.unix())
-        following = find_period(this.end_unix_s, self._calendar, self._zone)
-        return tuple(moment * 1000 for moment in (*this, *following))
-
-    def left_s(self) -> float:
-        unix_s = self._clock.unix()
-        return self._find(unix_s).end_unix_s - unix_s
-
-    def _find(self, unix_s: float) -> Period:
-        """Asked for each request, and takes 6 µs to find out."""
-        this = self._this
-        if this is None or not this.start_unix_s <= unix_s < this.end_unix_s:
-            this = self._this = find_period(unix_s, self._calendar, self._zone)
-        return this
+    def _note_recovered(self, root_id: str) -> None:
+        if root_id in self._stuck:
+            self._stuck.remove(root_id)
+            if not self._stuck:
+                log.info("limit store has recovered")

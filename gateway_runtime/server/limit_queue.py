@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Queue, Tenant
+from gateway_runtime.contract.tenant import Queue, Tenant
 from gateway_runtime.engine.hold import Reserved
 from gateway_runtime.engine.limits import Refused, Taken
 

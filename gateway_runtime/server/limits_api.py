@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from gateway_runtime.contract.amount import find_amount
-from gateway_runtime.contract.table import Limit, Tenant
+from gateway_runtime.contract.tenant import Limit, Tenant
 from gateway_runtime.engine.book import Met
 from gateway_runtime.engine.limits import share_of
 from gateway_runtime.ledger.usd import format_usd

@@ -23,8 +23,9 @@ from aiohttp import web
 
 from gateway_runtime.contract.health import EndpointReport, HealthReport, TenantReport
 from gateway_runtime.contract.stream import Ack, Nack, Version
-from gateway_runtime.contract.table import RoutingTable, Tenant
-from gateway_runtime.engine.lease import Term
+from gateway_runtime.contract.table import RoutingTable
+from gateway_runtime.contract.tenant import Tenant
+from gateway_runtime.engine.lease_grant import Term
 from gateway_runtime.identity import Authenticator
 from gateway_runtime.ledger.ledger import Ledger
 from gateway_runtime.ledger.place import find_spool, make_store, open_ledger

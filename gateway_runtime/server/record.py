@@ -8,7 +8,8 @@ clock.
 import msgspec
 
 from gateway_runtime.contract.errors import ErrorCode
-from gateway_runtime.contract.table import Provider, Route, Tenant
+from gateway_runtime.contract.table import Provider, Route
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.fallback import Fallback
 from gateway_runtime.engine.identity import Identity
 from gateway_runtime.engine.limits import Refused, Standing

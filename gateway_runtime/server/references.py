@@ -10,7 +10,8 @@ whether another tenant has it.
 from typing import NamedTuple
 
 from gateway_runtime.contract.ids import EndpointId, ProviderId
-from gateway_runtime.contract.table import Route, Tenant
+from gateway_runtime.contract.table import Route
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.providers.kept import find_references, replace_ids
 from gateway_runtime.providers.request_body import RequestBody

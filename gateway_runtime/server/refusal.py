@@ -10,7 +10,8 @@ from typing import Final
 
 from gateway_runtime.contract.amount import find_amount
 from gateway_runtime.contract.errors import ErrorCode, GatewayError
-from gateway_runtime.contract.table import Limit, LimitResource, Provider, Route
+from gateway_runtime.contract.table import Provider, Route
+from gateway_runtime.contract.tenant import Limit, LimitResource
 from gateway_runtime.engine.limits import Refused
 from gateway_runtime.engine.retry import Outcome
 from gateway_runtime.identity import Reason, Rejection
@@ -20,6 +21,10 @@ _NAMED_MODELS: Final = 20
 """More would bury the sentence; GET /v1/models has them all."""
 
 
+_RECOVERING_S: Final = 5
+"""Gateways that live have told theirs in less time than a request waits for it; one that does not is waited
+for during ten seconds at least. A guess.
+"""
 _LONGEST_ID: Final = 250
 """Of what is repeated to a caller. Ours are shorter."""
 
@@ -187,12 +192,20 @@ def refuse_over_limit(rule: Limit | None, refused: Refused, unix_s: float) -> Ga
     )
 
 
-def refuse_without_store(refused: Refused) -> GatewayError:
+def refuse_without_store(refused: Refused, *, is_recovering: bool) -> GatewayError:
+    """is_recovering: it answers, and grants nothing yet; else it does not answer."""
+    shared = f'Limit "{refused.standing.name}" of {refused.owner} is shared by all gateways through a store'
+    spent = "what this gateway was granted before is used up"
+    if is_recovering:
+        return GatewayError(
+            ErrorCode.LIMIT_STORE_AWAY,
+            f"{shared} that is recovering: it grants nothing until every gateway has told it what was used, "
+            f"or two minutes have passed, and {spent}. Try again in {_RECOVERING_S} seconds.",
+            retry_after_s=_RECOVERING_S,
+        )
     return GatewayError(
         ErrorCode.LIMIT_STORE_AWAY,
-        f'Limit "{refused.standing.name}" of {refused.owner} is shared by all gateways through a store that '
-        "does not answer now, and what this gateway was granted before is used up. Try again in a few "
-        "seconds.",
+        f"{shared} that does not answer now, and {spent}. Try again in a few seconds.",
         retry_after_s=1,
     )
 

@@ -12,7 +12,8 @@ the live state of endpoints and limits is everybody's, and is looked at anew eac
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
-from gateway_runtime.contract.table import Route, Tenant
+from gateway_runtime.contract.table import Route
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.identity import Peer, Rejection
 from gateway_runtime.providers.dialects.anthropic.tokens import build_token_count, estimate_tokens

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 from gateway_runtime.contract.health import Circuit, EndpointReport
 from gateway_runtime.contract.ids import EndpointId, RouteId
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Limit, Route, Tenant
+from gateway_runtime.contract.table import Route
+from gateway_runtime.contract.tenant import Limit, Tenant
 from gateway_runtime.engine.balance import Availability, Choice, EndpointView
 from gateway_runtime.engine.book import LimitBook, Met, find_next_change
 from gateway_runtime.engine.budget import RetryBudget

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from gateway_runtime.contract.health import TenantReport
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import LimitResource, Tenant
+from gateway_runtime.contract.tenant import LimitResource, Tenant
 from gateway_runtime.contract.usd import PICOS
 from gateway_runtime.ledger.row import LARGEST
 from gateway_runtime.server.record import Record

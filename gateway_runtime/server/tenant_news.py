@@ -15,7 +15,7 @@ from typing import Final
 
 from gateway_runtime.contract.health import TenantReport
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Tenant
+from gateway_runtime.contract.tenant import Tenant
 
 AT_ONCE: Final = 100
 """Described without a pause: 1 ms."""

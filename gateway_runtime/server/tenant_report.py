@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway_runtime.contract.amount import find_amount
 from gateway_runtime.contract.health import KeyUse, LimitReport, TenantReport
-from gateway_runtime.contract.table import Limit, Tenant
+from gateway_runtime.contract.tenant import Limit, Tenant
 from gateway_runtime.engine.limits import LimitState
 from gateway_runtime.server.state import LiveState
 

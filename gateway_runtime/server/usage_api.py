@@ -20,7 +20,7 @@ import structlog
 from aiohttp import web
 
 from gateway_runtime.contract.errors import ErrorCode, GatewayError
-from gateway_runtime.contract.table import Tenant
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.ledger.query import UsageQuery, WrongQuery, build_query
 from gateway_runtime.ledger.report import Report, build_json
 from gateway_runtime.ledger.store import StoreFailed

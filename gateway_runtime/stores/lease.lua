@@ -10,7 +10,7 @@
 -- none), a:<gateway> "epoch when" it asserted, l:<gateway> "amount expires generation held", x:<gateway>
 -- "generation when" of the last lease that was taken back.
 
-local TOLERANCE, RECOVERY = 100, 120000
+local TOLERANCE, RECOVERY, SOON = 100, 120000, 1000
 local DAY, SLACK = 86400000, 60000
 local ROOT_KEPT = 40 * DAY
 
@@ -243,12 +243,9 @@ local function count(ask, leases, buckets)
   return scope
 end
 
-local function find_wait(ask, scope, missing)
-  if missing <= 0 then
-    return 100
-  end
-  if ask.concurrency then
-    return 1000
+local function find_leaving(ask, scope, amount)
+  if amount <= 0 then
+    return 0
   end
   if ask.width == 0 then
     local ends = ask.periods[2]
@@ -266,12 +263,23 @@ local function find_wait(ask, scope, missing)
   end
   table.sort(indices)
   for _, index in ipairs(indices) do
-    missing = missing - amounts[index]
-    if missing <= 0 then
+    amount = amount - amounts[index]
+    if amount <= 0 then
       return math.max(1, (index + 1) * ask.width + ask.window + TOLERANCE - now)
     end
   end
   return ask.window
+end
+
+local function find_wait(ask, scope, missing)
+  if missing <= 0 then
+    return 100
+  end
+  if ask.concurrency then
+    return SOON
+  end
+  local leaves = find_leaving(ask, scope, missing)
+  return math.min(leaves, math.max(SOON, find_leaving(ask, scope, missing - scope.others)))
 end
 
 local withheld = #scopes == 0

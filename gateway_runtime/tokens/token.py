@@ -8,13 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from gateway_runtime.contract.ids import ProviderId
 from gateway_runtime.contract.secret import Secret
-from gateway_runtime.contract.table import (
-    AzureOptions,
-    BedrockOptions,
-    Credential,
-    Provider,
-    VertexOptions,
-)
+from gateway_runtime.contract.table import AzureOptions, BedrockOptions, Credential, Provider, VertexOptions
 
 Options: TypeAlias = AzureOptions | VertexOptions | BedrockOptions
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gateway_runtime.contract.amount import find_amount
 from gateway_runtime.contract.health import Circuit, EndpointReport, KeyUse, LimitReport, TenantReport
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Limit, Tenant
+from gateway_runtime.contract.tenant import Limit, Tenant
 
 
 class ToldTenant(NamedTuple):

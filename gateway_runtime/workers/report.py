@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gateway_runtime.contract.health import EndpointReport, HealthReport, TenantReport
 from gateway_runtime.contract.ids import EndpointId, TenantId
-from gateway_runtime.contract.table import Tenant
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.server.report import Reporter
 from gateway_runtime.server.state import LiveState
 from gateway_runtime.server.tenant_news import TenantNews

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from gateway_runtime.engine.lease import Term
 from gateway_runtime.engine.lease_call import LeaseAnswer, LeaseCall
+from gateway_runtime.engine.lease_grant import Term
 from gateway_runtime.stores.store import Beat, LimitStore, Recovery, StoreAway
 
 _LOST: Final = 0.004

@@ -25,8 +25,8 @@ import structlog
 
 from gateway_runtime.engine.amounts import NOTHING, Bound, Spent
 from gateway_runtime.engine.hold import Reserved
-from gateway_runtime.engine.lease import Term
 from gateway_runtime.engine.lease_call import PICOS_PER_UNIT
+from gateway_runtime.engine.lease_grant import Term
 from gateway_runtime.engine.limits import Refused
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.stores import STORE_PASSWORD

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Limit, LimitResource, Tenant
+from gateway_runtime.contract.tenant import Limit, LimitResource, Tenant
 from gateway_runtime.engine.amounts import PLACES
 from gateway_runtime.engine.lease_call import PICOS_PER_UNIT
 

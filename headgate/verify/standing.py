@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from gateway_runtime.contract.table import Tenant
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.lease import LeasedLimit
 from gateway_runtime.engine.lease_call import LeaseCall, ScopeAnswer, ScopeAsk, find_shape
 from gateway_runtime.stores.store import LimitStore

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Tenant
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.amounts import Bound
 from gateway_runtime.engine.book import LimitBook
 from gateway_runtime.engine.hold import Reserved, reserve
-from gateway_runtime.engine.lease import Term
+from gateway_runtime.engine.lease_grant import Term
 from gateway_runtime.engine.limits import Refused, TenantLimit
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.lease_desk import LeaseDesk

@@ -19,11 +19,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from gateway_runtime.contract.table import LimitResource
+from gateway_runtime.contract.tenant import LimitResource
 from gateway_runtime.engine.amounts import Bound, Spent
 from gateway_runtime.engine.hold import Hold, reserve
-from gateway_runtime.engine.lease import LeasedLimit, Term
+from gateway_runtime.engine.lease import LeasedLimit
 from gateway_runtime.engine.lease_call import LeaseAnswer, LeaseCall
+from gateway_runtime.engine.lease_grant import Term
 from gateway_runtime.engine.lease_root import LeaseRoot
 from gateway_runtime.engine.lease_store import MemoryStore
 from gateway_runtime.engine.limits import Refused

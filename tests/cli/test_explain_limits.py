@@ -8,7 +8,8 @@ import pytest
 
 from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.keys import hash_key
-from gateway_runtime.contract.table import Limit, Model, Override, Price, RoutingTable, Tenant
+from gateway_runtime.contract.table import Model, Price, RoutingTable
+from gateway_runtime.contract.tenant import Limit, Override, Tenant
 from gateway_runtime.engine.lookup import build_live_table
 from gateway_runtime.server.fake_provider import FakeProvider
 from headgate.explain import Asked, Explanation, explain_table

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_runtime.contract.codec import build_snapshot, parse_bucket
-from gateway_runtime.contract.table import Limit, Override, Tenant
+from gateway_runtime.contract.tenant import Limit, Override, Tenant
 from headgate_operator.compile import compile_resources
 from tests.compile.builders import broken, quota, resources
 

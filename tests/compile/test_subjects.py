@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_runtime.contract.ids import KeyHash
-from gateway_runtime.contract.table import JwtSubject, KeyTerm, ProxySubject
+from gateway_runtime.contract.tenant import JwtSubject, KeyTerm, ProxySubject
 from headgate_operator.compile import compile_resources
 from headgate_operator.compile.resources import Cluster
 from headgate_operator.compile.subjects import callers_of, claims_of, find_claims, join_keys, without_claims

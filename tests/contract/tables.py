@@ -12,7 +12,6 @@ from gateway_runtime.contract.table import (
     Credential,
     Endpoint,
     Installation,
-    Limit,
     Model,
     Price,
     Provider,
@@ -22,10 +21,10 @@ from gateway_runtime.contract.table import (
     RouteTimeouts,
     RoutingTable,
     Target,
-    Tenant,
     Timeouts,
     UpstreamLimits,
 )
+from gateway_runtime.contract.tenant import Limit, Tenant
 
 CIRCUIT = CircuitPolicy(
     consecutive_failures=5, failure_percent=50, min_requests=20, window_s=10.0, open_s=30.0

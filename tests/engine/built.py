@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Limit, Tenant
+from gateway_runtime.contract.tenant import Limit, Tenant
 from gateway_runtime.engine.book import LimitIdentity, LimitKind
 from gateway_runtime.engine.limits import RollingLimit
 from gateway_runtime.engine.local_limits import LocalMaker

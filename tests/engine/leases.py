@@ -4,12 +4,16 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from gateway_runtime.contract.table import LimitResource
+from gateway_runtime.contract.tenant import LimitResource
 from gateway_runtime.engine.amounts import Bound
 from gateway_runtime.engine.hold import Hold, Reserved, reserve
-from gateway_runtime.engine.lease import NEWS_S, REFUSED_S, LeasedLimit, Periods, Term
+from gateway_runtime.engine.lease import LeasedLimit
 from gateway_runtime.engine.lease_call import LeaseAnswer, LeaseCall
+from gateway_runtime.engine.lease_demand import REFUSED_S
+from gateway_runtime.engine.lease_grant import Term
+from gateway_runtime.engine.lease_news import NEWS_S
 from gateway_runtime.engine.lease_root import LeaseRoot
+from gateway_runtime.engine.lease_scope import Periods
 from gateway_runtime.engine.lease_store import MemoryStore, ScopeState
 from gateway_runtime.engine.limits import Refused, TenantLimit
 

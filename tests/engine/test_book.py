@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Limit, LimitScope, Override, Tenant
+from gateway_runtime.contract.tenant import Limit, LimitScope, Override, Tenant
 from gateway_runtime.engine import book as book_module
 from gateway_runtime.engine.book import OTHERS, SCOPED_KEPT, LimitBook, LimitIdentity, find_next_change
 from gateway_runtime.engine.limits import Refused, RollingLimit, Taken, TenantLimit, take_all

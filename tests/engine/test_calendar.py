@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_runtime.contract.table import Calendar
+from gateway_runtime.contract.tenant import Calendar
 from gateway_runtime.engine.calendar import Period, PeriodCount, PeriodEnd, find_period, find_zone
 from gateway_runtime.engine.window import RollingCount
 

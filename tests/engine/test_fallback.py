@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from gateway_runtime.contract.table import FallbackCause, FallbackRule, Tenant
+from gateway_runtime.contract.table import FallbackCause, FallbackRule
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.fallback import Fallback, find_fallback
 from gateway_runtime.engine.lookup import LiveTable, build_live_table
 from gateway_runtime.engine.trace import Trace

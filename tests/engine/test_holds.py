@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import LimitResource
+from gateway_runtime.contract.tenant import LimitResource
 from gateway_runtime.engine.amounts import Bound, Spent
 from gateway_runtime.engine.hold import Hold, Reserved, reserve
 from gateway_runtime.engine.limits import (

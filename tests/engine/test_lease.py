@@ -6,8 +6,10 @@ import pytest
 
 from gateway_runtime.engine.amounts import NOTHING, Spent
 from gateway_runtime.engine.hold import Reserved
-from gateway_runtime.engine.lease import AHEAD_S, NEWS_S, REFUSED_S, LeasedLimit
+from gateway_runtime.engine.lease import LeasedLimit
 from gateway_runtime.engine.lease_call import LARGEST, RECOVERY_MS
+from gateway_runtime.engine.lease_demand import AHEAD_S, REFUSED_S
+from gateway_runtime.engine.lease_news import NEWS_S
 from gateway_runtime.engine.limits import UNKNOWN_WAIT_S, LimitState, Refused, Standing, take_all
 from tests.engine.leases import TERM, Days, Shop
 
@@ -346,7 +348,7 @@ def test_the_term_counts_from_when_the_call_was_sent_and_not_from_its_answer() -
     while (call := gateway.send()) is not None:
         gateway.hear(call)
 
-    sent_s = limit._usable_until_s - USABLE_S
+    sent_s = limit._grant.usable_until_s - USABLE_S
     assert sent_s <= shop.now_s
 
 
@@ -713,7 +715,7 @@ def test_in_shadow_what_is_settled_before_it_was_told_leaves_nothing_at_hand() -
     limit = gateway.limit(amount=100, shadow=True)
     gateway.take([limit], 80).settle(Spent(10, 0, 0), shop.now_s)
 
-    assert (limit.room(shop.now_s), limit._balance) == (90, 0)
+    assert (limit.room(shop.now_s), limit._grant.balance) == (90, 0)
 
 
 def test_a_limit_in_shadow_that_nobody_has_met_has_all_of_its_amount() -> None:

@@ -5,7 +5,7 @@ again what it has forgotten. Child and parent share a root, so that one call has
 import pytest
 
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Limit, Tenant
+from gateway_runtime.contract.tenant import Limit, Tenant
 from gateway_runtime.engine.amounts import Spent
 from gateway_runtime.engine.book import LimitBook, LimitIdentity
 from gateway_runtime.engine.hold import Reserved

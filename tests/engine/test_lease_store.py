@@ -19,7 +19,7 @@ from gateway_runtime.engine.lease_call import (
     encode_call,
     find_shape,
 )
-from gateway_runtime.engine.lease_store import TOLERANCE_MS, MemoryStore
+from gateway_runtime.engine.lease_store import SOON_MS, TOLERANCE_MS, MemoryStore
 
 START_MS = 1_000_000
 WINDOW_MS, WIDTH_MS = 60_000, 200
@@ -217,11 +217,65 @@ def test_who_is_refused_is_told_when_so_much_will_have_left_its_window() -> None
     assert WINDOW_MS <= both.wait_ms <= WINDOW_MS + TOLERANCE_MS + WIDTH_MS
 
 
-def test_where_others_hold_it_nobody_knows_so_a_window_is_told() -> None:
-    desk = Desk()
-    desk.tell(need=90, want=90)
+HOUR: dict[str, object] = {"window_ms": 3_600_000, "width_ms": 14_062}
 
-    assert desk.tell(gateway="b", need=20, want=20).wait_ms == WINDOW_MS
+
+@pytest.mark.parametrize("shape", [{}, HOUR, days()], ids=["minute", "hour", "day"])
+def test_what_others_hold_in_advance_may_be_back_soon(shape: dict[str, object]) -> None:
+    desk = Desk(now_ms=MORNING_MS)
+    desk.tell(**shape, spent=10, need=80, want=80)
+
+    assert desk.tell(gateway="b", **shape, need=90, want=90).wait_ms == SOON_MS
+
+
+def test_what_others_have_spent_is_not_promised_before_it_leaves() -> None:
+    desk = Desk()
+    desk.tell(**HOUR, need=90, want=90)
+    held = desk.tell(gateway="b", **HOUR, need=20, want=20)
+    desk.tell(**HOUR, spent=90)
+    spent = desk.tell(gateway="b", **HOUR, need=20, want=20)
+
+    assert (held.wait_ms, spent.wait_ms >= 3_600_000) == (SOON_MS, True)
+
+
+@pytest.mark.parametrize(
+    ("need", "waits_ms"),
+    [(30, SOON_MS), (31, WINDOW_MS - 10_000), (70, WINDOW_MS - 10_000), (71, WINDOW_MS)],
+)
+def test_where_what_others_hold_is_not_enough_the_rest_has_to_leave_its_window(
+    need: int, waits_ms: int
+) -> None:
+    desk = Desk()
+    desk.tell(spent=40)
+    desk.pass_time(10_000)
+    desk.tell(spent=30, need=20, want=20)  # 10 are free, 20 held by others
+    wait_ms = desk.tell(gateway="b", need=need, want=need).wait_ms
+
+    assert waits_ms <= wait_ms <= waits_ms + TOLERANCE_MS + WIDTH_MS
+
+
+def test_what_leaves_sooner_than_others_give_back_is_not_waited_for_any_longer() -> None:
+    desk = Desk()
+    desk.tell(spent=40)
+    desk.pass_time(WINDOW_MS - 300)
+    desk.tell(need=60, want=60)
+
+    assert desk.tell(gateway="b", need=20, want=20).wait_ms <= 300 + TOLERANCE_MS + WIDTH_MS
+
+
+def test_what_the_caller_itself_keeps_does_not_come_back_to_it() -> None:
+    desk = Desk()
+    desk.tell(spent=40, need=30, want=30)
+
+    assert desk.tell(keep=30, need=40, want=40).wait_ms > WINDOW_MS
+
+
+def test_of_a_dead_gateways_lease_the_truth_is_told_when_its_term_is_over() -> None:
+    desk = Desk()
+    desk.tell(**HOUR, need=90, want=90)
+    desk.pass_time(TERM_MS)
+
+    assert desk.tell(gateway="b", **HOUR, need=20, want=20).wait_ms >= 3_600_000
 
 
 def test_what_runs_is_told_to_all() -> None:
@@ -292,7 +346,7 @@ def test_of_requests_at_once_the_leases_are_what_runs() -> None:
 
     assert (first.granted, first.bucket, first.total) == (4, 0, 0)
     assert (running.leased, running.held) == (4, 4)
-    assert (other.granted, other.wait_ms) == (0, 1000)
+    assert (other.granted, other.wait_ms) == (0, SOON_MS)
 
 
 def test_what_a_dead_gateway_ran_is_free_when_its_term_is_over() -> None:

@@ -7,7 +7,8 @@ can fail.
 import msgspec
 import pytest
 
-from gateway_runtime.engine.lease import Batch, LeasedLimit
+from gateway_runtime.engine.lease import LeasedLimit
+from gateway_runtime.engine.lease_batch import Batch
 from gateway_runtime.engine.lease_call import LeaseAnswer, LeaseCall, ScopeAnswer, ScopeAsk, Verdict
 from gateway_runtime.engine.lease_store import MemoryStore
 from headgate.verify.world import BEGAN_S, RULES, Parts, World
@@ -77,8 +78,8 @@ class HearsNoLoss(LeasedLimit):
 class RefundsTwice(LeasedLimit):
     def settle(self, batch: Batch, held: int, spent: int) -> None:
         super().settle(batch, held, spent)
-        if batch.bucket is not None and batch.bucket in self._refunds:
-            self._refunds[batch.bucket] += held - spent
+        if batch.bucket is not None and batch.bucket in self._journal._refunds:
+            self._journal._refunds[batch.bucket] += held - spent
 
 
 class BelievesWhatFailed(LeasedLimit):
@@ -86,13 +87,13 @@ class BelievesWhatFailed(LeasedLimit):
 
     def fail(self) -> None:
         super().fail()
-        self._is_uncertain = False
+        self._grant.is_uncertain = False
 
 
 class AssertsNothing(LeasedLimit):
     def build_assertion(self, now_s: float, counted: int) -> ScopeAsk:
-        self._journal.clear()
-        self._recent.clear()
+        self._journal._amounts.clear()
+        self._journal._recent.clear()
         return super().build_assertion(now_s, counted)
 
 

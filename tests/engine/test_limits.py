@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Limit, LimitResource
+from gateway_runtime.contract.tenant import Limit, LimitResource
 from gateway_runtime.engine.book import LimitBook
 from gateway_runtime.engine.calendar import EndOf, PeriodEnd
 from gateway_runtime.engine.limits import (

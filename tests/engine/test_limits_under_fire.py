@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Limit, LimitResource
+from gateway_runtime.contract.tenant import Limit, LimitResource
 from gateway_runtime.engine.amounts import NOTHING, Bound, Spent
 from gateway_runtime.engine.hold import Charge, Hold, Reserved, reserve
 from gateway_runtime.engine.limits import Refused, RollingLimit, TenantLimit

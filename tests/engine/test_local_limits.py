@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Limit, Override, Tenant
+from gateway_runtime.contract.tenant import Limit, Override, Tenant
 from gateway_runtime.engine.book import LimitIdentity, LimitKind
 from gateway_runtime.engine.limits import RollingLimit, Taken, take_all
 from gateway_runtime.engine.local_limits import LocalMaker

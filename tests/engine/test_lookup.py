@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway_runtime.contract.ids import KeyHash
-from gateway_runtime.contract.table import JwtSubject, KeyTerm, Model, ProxySubject, Route
+from gateway_runtime.contract.table import Model, Route
+from gateway_runtime.contract.tenant import JwtSubject, KeyTerm, ProxySubject
 from gateway_runtime.engine.identity import Identity, Term
 from gateway_runtime.engine.lookup import build_live_table, matches
 from tests.contract.tables import build_provider, build_route, build_table, build_target, build_tenant

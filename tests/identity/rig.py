@@ -15,7 +15,8 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from gateway_runtime.contract.ids import KeyHash
 from gateway_runtime.contract.keys import hash_key
 from gateway_runtime.contract.secret import Secret
-from gateway_runtime.contract.table import JwtSubject, RoutingTable, Tenant
+from gateway_runtime.contract.table import RoutingTable
+from gateway_runtime.contract.tenant import JwtSubject, Tenant
 from gateway_runtime.engine.identity import Identity
 from gateway_runtime.engine.lookup import LiveTable, build_live_table
 from gateway_runtime.identity import Authenticator, Document, Reason, Rejection, Unfetched

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gateway_runtime.contract.keys import hash_key
-from gateway_runtime.contract.table import KeyTerm, ProxySubject, Tenant
+from gateway_runtime.contract.tenant import KeyTerm, ProxySubject, Tenant
 from gateway_runtime.engine.identity import Identity, Term
 from gateway_runtime.identity import Reason, Rejection
 from gateway_runtime.identity.authenticator import DOUBTFUL_S

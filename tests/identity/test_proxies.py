@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from gateway_runtime.contract.table import ProxySubject
+from gateway_runtime.contract.tenant import ProxySubject
 from gateway_runtime.engine.identity import Identity
 from gateway_runtime.identity.proxies import TrustedProxies, read_address, read_network
 from tests.contract.tables import build_tenant

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gateway_runtime.contract.table import JwtSubject, Tenant
+from gateway_runtime.contract.tenant import JwtSubject, Tenant
 from gateway_runtime.engine.identity import Identity, Term
 from gateway_runtime.identity.claims import LEEWAY_S
 from gateway_runtime.identity.key_store import Source

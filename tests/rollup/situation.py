@@ -13,7 +13,7 @@ from gateway_runtime.contract.health import (
 )
 from gateway_runtime.contract.ids import EndpointId, GatewayId, ProviderId, TenantId
 from gateway_runtime.contract.stream import Fault, Nack, Version
-from gateway_runtime.contract.table import Limit, LimitResource
+from gateway_runtime.contract.tenant import Limit, LimitResource
 from gateway_runtime.contract.usd import PICOS
 from headgate_operator.api.manifest import Meta
 from headgate_operator.compile.findings import Finding

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateway_runtime.contract.table import Override
+from gateway_runtime.contract.tenant import Override
 from gateway_runtime.contract.usd import PICOS
 from headgate_operator.rollup import GatewayView, same_status
 from tests.rollup.situation import (

@@ -15,7 +15,8 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Limit, Model, Route, RoutingTable, Tenant
+from gateway_runtime.contract.table import Model, Route, RoutingTable
+from gateway_runtime.contract.tenant import Limit, Tenant
 from gateway_runtime.engine.limits import LimitState
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.fake_provider import FakeProvider

@@ -18,7 +18,6 @@ from gateway_runtime.contract.table import (
     CircuitPolicy,
     Credential,
     Endpoint,
-    Limit,
     Model,
     Provider,
     RetryPolicy,
@@ -26,9 +25,9 @@ from gateway_runtime.contract.table import (
     RouteTimeouts,
     RoutingTable,
     Target,
-    Tenant,
     Timeouts,
 )
+from gateway_runtime.contract.tenant import Limit, Tenant
 from gateway_runtime.server.main import Gateway
 from gateway_runtime.server.settings import GatewaySettings
 from tests.contract.tables import build_provider, build_route, build_table, build_target, build_tenant

@@ -4,7 +4,7 @@ import pytest
 from aiohttp import web
 
 from gateway_runtime.contract.keys import hash_key
-from gateway_runtime.contract.table import Limit
+from gateway_runtime.contract.tenant import Limit
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.server.fake_provider import FakeProvider
 from tests.server.rig import (

@@ -8,7 +8,8 @@ import aiohttp
 import pytest
 from msgspec.structs import replace
 
-from gateway_runtime.contract.table import Limit, LimitResource, Model, Price, RoutingTable
+from gateway_runtime.contract.table import Model, Price, RoutingTable
+from gateway_runtime.contract.tenant import Limit, LimitResource
 from gateway_runtime.engine.limits import LimitState
 from gateway_runtime.ledger.usd import format_usd
 from gateway_runtime.providers.fake import FakeScript

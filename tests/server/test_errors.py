@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from gateway_runtime.contract.errors import ErrorCode
-from gateway_runtime.contract.table import Limit, RouteTimeouts
+from gateway_runtime.contract.table import RouteTimeouts
+from gateway_runtime.contract.tenant import Limit
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.server.fake_provider import FakeProvider
 from gateway_runtime.upstream.answer import Answer as UpstreamAnswer

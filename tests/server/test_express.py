@@ -19,7 +19,8 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from gateway_runtime.contract.table import FallbackRule, Hedge, Limit, Route, RouteTimeouts, RoutingTable
+from gateway_runtime.contract.table import FallbackRule, Hedge, Route, RouteTimeouts, RoutingTable
+from gateway_runtime.contract.tenant import Limit
 from gateway_runtime.providers import operation
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.providers.operations import CHAT

@@ -7,7 +7,7 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from gateway_runtime.contract.table import Limit
+from gateway_runtime.contract.tenant import Limit
 from gateway_runtime.providers.operations import MESSAGES, OPERATIONS
 from gateway_runtime.server.express import PATHS
 from gateway_runtime.server.head import read_head

@@ -19,7 +19,8 @@ from gateway_runtime.contract.health import KeyUse
 from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.keys import hash_key
 from gateway_runtime.contract.stream import Nack
-from gateway_runtime.contract.table import JwtSubject, KeyTerm, Limit, ProxySubject, RoutingTable, Tenant
+from gateway_runtime.contract.table import RoutingTable
+from gateway_runtime.contract.tenant import JwtSubject, KeyTerm, Limit, ProxySubject, Tenant
 from gateway_runtime.identity.rejection import Reason, Rejection
 from gateway_runtime.providers.operations import MESSAGES
 from gateway_runtime.server.fake_provider import FakeProvider

@@ -10,15 +10,19 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Limit, Tenant
+from gateway_runtime.contract.tenant import Limit, Tenant
 from gateway_runtime.engine.amounts import Bound, Spent
 from gateway_runtime.engine.hold import Reserved
-from gateway_runtime.engine.lease import Term
-from gateway_runtime.engine.limits import LimitState, Refused
+from gateway_runtime.engine.lease import LeasedLimit
+from gateway_runtime.engine.lease_grant import Term
+from gateway_runtime.engine.lease_store import SOON_MS
+from gateway_runtime.engine.limits import LimitState, Refused, TenantLimit
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.fake_provider import FakeProvider
+from gateway_runtime.server.leased_limits import LEFT_KEPT
 from gateway_runtime.stores import open_store
 from headgate.verify.turnstile import Admission, Turnstile
 from tests.contract.tables import build_tenant
@@ -473,7 +477,210 @@ async def test_of_a_higher_amount_all_is_there_and_no_more(redis_server: RedisSe
     assert isinstance(after, Refused)
 
 
+# A tenant is deleted.
+
+
+def until_nothing_counts(team: Tenant) -> float:
+    """A moment of the clock, far enough ahead."""
+    return CLOCK.now() + 3 * max(limit.window_s for limit in team.limits) + 10
+
+
+async def wait_until_told(*limits: TenantLimit) -> None:
+    """To the store, and no rate is left by which something might be wanted."""
+    await wait_until(lambda: not any(isinstance(one, LeasedLimit) and one.has_something() for one in limits))
+
+
+async def test_what_a_deleted_tenants_limits_hold_in_advance_goes_back_at_once(
+    redis_server: RedisServer,
+) -> None:
+    team = tenant("deleted", requests(1000))
+    async with gateways(redis_server, 2, team, term=Term(60.0, 1.0)) as (one, other):
+        held = await warm_up(one, team)
+        (limit,) = one.limits_of(team)
+        one.book.configure([])
+        left = limit.room(CLOCK.now())
+        await wait_until_told(limit)
+        admitted = await admit_all(other, team)
+        state = state_of(other, team)
+
+    assert (held > 1, left) == (True, 0)
+    assert state.used == 1000
+    assert len(admitted) >= 900
+
+
+async def test_a_deleted_tenants_root_is_forgotten_when_nothing_of_it_counts_any_more(
+    redis_server: RedisServer,
+) -> None:
+    gone, kept = tenant("gone", requests(100)), tenant("kept", requests(100))
+    async with gateways(redis_server, 1, gone, kept) as (one,):
+        for team in (gone, kept):
+            await admit(one, team)
+        (limit,) = one.limits_of(gone)
+        one.book.configure([kept])
+        await wait_until_told(limit)
+        one.desk.forget_left(CLOCK.now() + HOUR_S)
+        while_it_counts = {gone.id, kept.id} & set(one.desk.roots)
+        one.desk.forget_left(until_nothing_counts(gone))
+        after = {gone.id, kept.id} & set(one.desk.roots)
+
+    assert while_it_counts == {gone.id, kept.id}
+    assert after == {kept.id}
+
+
+async def test_a_root_that_others_recover_and_nobody_uses_here_is_forgotten(own_redis: RedisServer) -> None:
+    team = tenant("elsewhere", requests(100))
+    async with gateways(own_redis, 2, team) as (one, other):
+        other.book.configure([])
+        await admit(one, team)
+        own_redis.flush()
+        await wait_until(lambda: team.id in other.desk.roots)
+        await admit_soon(one, team)
+
+        def is_forgotten() -> bool:
+            other.desk.forget_left(CLOCK.now())
+            return team.id not in other.desk.roots
+
+        await wait_until(is_forgotten)
+
+
+@pytest.mark.parametrize(("count", "forgets"), [(1, False), (2, False), (2, True)])
+async def test_a_tenant_that_is_deleted_and_created_again_does_not_get_its_amount_twice(
+    own_redis: RedisServer, count: int, forgets: bool
+) -> None:
+    team = tenant("again", requests(300))
+    admitted = 0
+
+    async def use(member: Turnstile) -> None:
+        nonlocal admitted
+        while isinstance(await member.admit(team, NOTHING), Reserved):
+            admitted += 1
+            if forgets and admitted in (110, 220):
+                own_redis.flush()
+            if admitted % 40 == 0:
+                member.book.configure([])
+            if admitted % 40 == 3:  # requests of before have asked meanwhile
+                member.book.configure([team])
+
+    async with gateways(own_redis, count, team) as members:
+        await asyncio.gather(*map(use, members))
+        for member in members:
+            member.book.configure([team])
+        await asyncio.gather(*map(use, members))
+
+    assert 250 <= admitted <= 300
+
+
+async def test_requests_that_run_when_their_tenant_is_deleted_settle_once(redis_server: RedisServer) -> None:
+    team = tenant("running", tokens(1000))
+    async with gateways(redis_server, 2, team) as (one, other):
+        before = [await admit(one, team, Bound(100, 0, 0)) for _ in range(3)]
+        await wait_for_state(other, team, held=300)
+        one.book.configure([])
+        before[0].hold.settle(Spent(10, 0, 0), CLOCK.now())
+        await wait_for_state(other, team, used=10, held=200)
+        one.book.configure([team])
+        after = await admit(one, team, Bound(100, 0, 0))
+        before[1].hold.settle(Spent(20, 0, 0), CLOCK.now())
+        after.hold.settle(Spent(30, 0, 0), CLOCK.now())
+        await wait_for_state(other, team, used=60, held=100)
+        one.book.configure([])
+        one.desk.forget_left(until_nothing_counts(team))
+        while_one_runs = team.id in one.desk.roots
+        before[2].hold.settle(Spent(40, 0, 0), CLOCK.now())
+        await wait_for_state(other, team, used=100, held=0)
+        again = await admit_soon(one, team, Bound(900, 0, 0))
+        over = await other.admit(team, Bound(1, 0, 0))
+        again.hold.release(CLOCK.now())
+
+    assert while_one_runs
+    assert isinstance(over, Refused)
+
+
+async def test_of_a_deleted_tenant_is_told_when_the_store_is_back_what_it_was_not_told(
+    own_redis: RedisServer,
+) -> None:
+    team = tenant("told-late", tokens(1000))
+    async with gateways(own_redis, 1, team, term=Term(60.0, 1.0)) as (one,):
+        running = await admit(one, team, Bound(300, 0, 0))
+        (limit,) = one.limits_of(team)
+        # With a call under way nobody would know what of it was counted, and all would stay charged.
+        await wait_until(lambda: limit.room(CLOCK.now()) > 0)
+        await wait_until(lambda: limit.room(CLOCK.now()) == 0)
+        own_redis.freeze()
+        await wait_until(lambda: one.desk.is_away)
+        running.hold.settle(Spent(100, 0, 0), CLOCK.now())
+        one.book.configure([])
+        one.desk.forget_left(CLOCK.now())
+        while_away = set(one.desk.roots)
+        own_redis.thaw()
+        await wait_until_told(limit)
+        one.desk.forget_left(until_nothing_counts(team))
+        forgotten = set(one.desk.roots)
+        one.book.configure([team])
+        rest = await admit(one, team, Bound(900, 0, 0))
+        over = await one.admit(team, Bound(1, 0, 0))
+        rest.hold.release(CLOCK.now())
+
+    assert (while_away, forgotten) == ({team.id}, set())
+    assert isinstance(over, Refused)
+
+
+async def test_a_store_that_stays_away_is_not_waited_for_longer_than_anything_counts(
+    own_redis: RedisServer,
+) -> None:
+    team = tenant("never-told", requests(100))
+    async with gateways(own_redis, 1, team) as (one,):
+        await warm_up(one, team)
+        own_redis.kill()
+        await wait_until(lambda: one.desk.is_away)
+        one.book.configure([])
+        one.desk.forget_left(CLOCK.now() + HOUR_S)
+        while_it_counts = set(one.desk.roots)
+        one.desk.forget_left(until_nothing_counts(team))
+        after = set(one.desk.roots)
+
+    assert (while_it_counts, after) == ({team.id}, set())
+
+
+async def test_of_very_many_that_left_the_oldest_are_forgotten_once_they_have_told_all(
+    own_redis: RedisServer,
+) -> None:
+    teams = [tenant(f"many-{number:04}", requests(10)) for number in range(LEFT_KEPT + 20)]
+    async with gateways(own_redis, 1, *teams) as (one,):
+        for team in teams:
+            await admit(one, team)
+        limits = [limit for team in teams for limit in one.limits_of(team)]
+        one.book.configure(teams[20:])
+        one.book.configure([])
+        one.desk.forget_left(CLOCK.now())
+        at_once = len(one.desk.roots)
+        await wait_until_told(*limits)
+        one.desk.forget_left(CLOCK.now())
+        left = set(one.desk.roots)
+
+    assert at_once > LEFT_KEPT
+    assert left == {team.id for team in teams[20:]}
+
+
 # What a caller is told.
+
+
+async def test_who_is_refused_for_what_another_gateway_holds_in_advance_is_told_to_come_back_soon(
+    redis_server: RedisServer,
+) -> None:
+    team = tenant("soon", requests(1000))
+    async with gateways(redis_server, 2, team, term=Term(30.0, 1.0)) as (one, other):
+        await warm_up(one, team)
+        await one.kill()  # nothing goes back before it is told to stop
+        _, for_what_is_held = await spend_until_refused(other, team)
+        await one.stop()
+        await admit_soon(other, team)
+        _, for_what_is_spent = await spend_until_refused(other, team)
+
+    assert isinstance(for_what_is_held, Refused)
+    assert isinstance(for_what_is_spent, Refused)
+    assert for_what_is_held.retry_after_s <= SOON_MS / 1000
+    assert for_what_is_spent.retry_after_s > HOUR_S - 60
 
 
 async def test_a_caller_is_told_that_the_store_is_away(own_redis: RedisServer, fake: FakeProvider) -> None:
@@ -488,9 +695,41 @@ async def test_a_caller_is_told_that_the_store_is_away(own_redis: RedisServer, f
 
     assert (before.status, before.headers["x-ratelimit-remaining-requests"]) == (200, "999")
     away = answers[-1]
-    assert away.error["message"].startswith('Limit "rpm" of chat/team is shared by all gateways')
+    assert away.error["message"] == (
+        'Limit "rpm" of chat/team is shared by all gateways through a store that does not answer now, and '
+        "what this gateway was granted before is used up. Try again in a few seconds."
+    )
     assert away.headers["retry-after"] == "1"
     assert {answer.status for answer in answers} <= {200, 503}
+
+
+async def test_a_caller_is_told_that_the_store_is_recovering_and_the_log_who_is_waited_for(
+    own_redis: RedisServer, fake: FakeProvider
+) -> None:
+    limited = rig.tenant(limits=[Limit(name="rpm", amount=1000, window_s=60)])
+    chosen = replace(rig.settings(), limit_store=own_redis.url, lease_s=5.0)
+    served = rig.table(rig.provider(fake.url), tenants=[limited])
+    async with gateways(own_redis, 1) as (other,), rig.serving(served, chosen) as gateway:
+        await wait_until(lambda: len(other.desk.alive) == 2)
+        desk = gateway.gateway._limits
+        assert desk is not None
+        await wait_until(lambda: other.desk.name in desk.alive)
+        await gateway.ask()
+        await other.kill()
+        await wait_until(lambda: other.desk.name not in desk.alive)
+        own_redis.flush()
+        with capture_logs() as logs:
+            answers = await ask_until(gateway, 503)
+
+    refused = answers[-1]
+    assert refused.error["message"] == (
+        'Limit "rpm" of chat/team is shared by all gateways through a store that is recovering: it grants '
+        "nothing until every gateway has told it what was used, or two minutes have passed, and what this "
+        "gateway was granted before is used up. Try again in 5 seconds."
+    )
+    assert refused.headers["retry-after"] == "5"
+    (told,) = [line for line in logs if line["event"].startswith("limit store")]
+    assert (told["event"], told["missing"]) == ("limit store is recovering", [other.desk.name])
 
 
 async def ask_until(gateway: rig.Rig, status: int) -> Sequence[rig.Answer]:

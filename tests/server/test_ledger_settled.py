@@ -8,7 +8,8 @@ import aiohttp
 import pytest
 from msgspec.structs import replace
 
-from gateway_runtime.contract.table import Limit, RoutingTable
+from gateway_runtime.contract.table import RoutingTable
+from gateway_runtime.contract.tenant import Limit
 from gateway_runtime.ledger.row import UsageRow
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.server.fake_provider import FakeProvider

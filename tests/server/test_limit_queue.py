@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway_runtime.contract.table import Queue, Tenant
+from gateway_runtime.contract.tenant import Queue, Tenant
 from gateway_runtime.engine.amounts import NOTHING, Bound
 from gateway_runtime.engine.hold import Hold, Reserved, reserve
 from gateway_runtime.engine.limits import Refused, RollingLimit, take_all

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Limit
+from gateway_runtime.contract.tenant import Limit
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.fake_provider import FakeProvider
 from gateway_runtime.server.reload import Reloader

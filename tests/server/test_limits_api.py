@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Limit, LimitResource, Override, ProxySubject, Tenant
+from gateway_runtime.contract.tenant import Limit, LimitResource, Override, ProxySubject, Tenant
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.server.fake_provider import FakeProvider
 from tests.server.quotas import (

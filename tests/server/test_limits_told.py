@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gateway_runtime.contract.health import HealthReport, TenantReport
 from gateway_runtime.contract.stream import Version
-from gateway_runtime.contract.table import Limit
+from gateway_runtime.contract.tenant import Limit
 from gateway_runtime.server.fake_provider import FakeProvider
 from tests.server.operatorend import OperatorEnd, build_deltas
 from tests.server.rig import provider, serving, table, tenant

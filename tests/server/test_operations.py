@@ -12,7 +12,8 @@ import openai
 import pytest
 from aiohttp import web
 
-from gateway_runtime.contract.table import Limit, Model, Timeouts
+from gateway_runtime.contract.table import Model, Timeouts
+from gateway_runtime.contract.tenant import Limit
 from tests.contract.tables import build_target
 from tests.server.keepingupstream import KeepingUpstream, keeping_upstream, stream_events
 from tests.server.nativeupstream import native_upstream, speaking

@@ -17,7 +17,8 @@ import pytest
 from aiohttp import web
 
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import FallbackRule, Limit, Model
+from gateway_runtime.contract.table import FallbackRule, Model
+from gateway_runtime.contract.tenant import Limit
 from gateway_runtime.providers.seal import open_id
 from gateway_runtime.server.spool import MEMORY_BYTES
 from tests.contract.tables import build_target

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Limit
+from gateway_runtime.contract.tenant import Limit
 from gateway_runtime.providers.seal import open_id
 from tests.contract.tables import build_target
 from tests.server.keepingupstream import (

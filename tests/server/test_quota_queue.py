@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from gateway_runtime.contract.table import Queue
+from gateway_runtime.contract.tenant import Queue
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.server.fake_provider import FakeProvider
 from tests.server.quotas import (

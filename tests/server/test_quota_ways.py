@@ -16,7 +16,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from gateway_runtime.contract.table import Limit, Model, Override, Tenant
+from gateway_runtime.contract.table import Model
+from gateway_runtime.contract.tenant import Limit, Override, Tenant
 from gateway_runtime.engine.limits import LimitState
 from gateway_runtime.ledger.row import UsageRow
 from gateway_runtime.providers.fake import FakeScript

@@ -15,15 +15,8 @@ from msgspec.structs import replace
 
 from gateway_runtime.contract.keys import hash_key
 from gateway_runtime.contract.stream import Nack
-from gateway_runtime.contract.table import (
-    Calendar,
-    JwtSubject,
-    Limit,
-    LimitResource,
-    Model,
-    Override,
-    ProxySubject,
-)
+from gateway_runtime.contract.table import Model
+from gateway_runtime.contract.tenant import Calendar, JwtSubject, Limit, LimitResource, Override, ProxySubject
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.server.fake_provider import FakeProvider
 from tests.identity.rig import AUDIENCE, RSA, jwk, jwks, sign

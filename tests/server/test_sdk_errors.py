@@ -11,7 +11,8 @@ import openai
 import pydantic
 import pytest
 
-from gateway_runtime.contract.table import Limit, Timeouts
+from gateway_runtime.contract.table import Timeouts
+from gateway_runtime.contract.tenant import Limit
 from tests.contract.tables import build_target
 from tests.server.nativeupstream import native_upstream, speaking
 from tests.server.rawupstream import STREAM_HEAD, chunk, raw_upstream, saying

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from gateway_runtime.contract.health import LimitReport, TenantReport
-from gateway_runtime.contract.table import Limit, LimitResource, Tenant
+from gateway_runtime.contract.tenant import Limit, LimitResource, Tenant
 from gateway_runtime.contract.usd import PICOS
 from gateway_runtime.engine.limits import Refused, Standing
 from gateway_runtime.ledger.row import LARGEST

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from gateway_runtime.contract.health import LimitReport, TenantReport
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Limit, Override, Tenant
+from gateway_runtime.contract.tenant import Limit, Override, Tenant
 from gateway_runtime.server.tenant_news import AT_ONCE, BY_TURN, PER_BEAT, TenantNews
 from tests.contract.tables import build_tenant
 

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from gateway_runtime.contract.health import KeyUse, LimitReport
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Limit, Override, Tenant
+from gateway_runtime.contract.tenant import Limit, Override, Tenant
 from gateway_runtime.engine.amounts import Bound, Spent
 from gateway_runtime.engine.hold import Reserved, reserve
 from gateway_runtime.engine.limits import take_all

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from gateway_runtime.engine.lease import LeasedLimit, Term
+from gateway_runtime.engine.lease import LeasedLimit
 from gateway_runtime.engine.lease_call import LeaseCall, ScopeAsk
+from gateway_runtime.engine.lease_grant import Term
 from gateway_runtime.engine.lease_root import LeaseRoot
 from gateway_runtime.engine.lease_store import MemoryStore
 from gateway_runtime.stores.redis import RedisStore, open_redis_store

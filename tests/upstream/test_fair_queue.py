@@ -10,7 +10,8 @@ import pytest
 
 from gateway_runtime.contract.ids import TenantId
 from gateway_runtime.contract.keys import hash_key
-from gateway_runtime.contract.table import Tenant, UpstreamLimits
+from gateway_runtime.contract.table import UpstreamLimits
+from gateway_runtime.contract.tenant import Tenant
 from gateway_runtime.engine.fair_queue import Rank
 from gateway_runtime.upstream.endpoint import Upstream
 from gateway_runtime.upstream.pool import Saturated

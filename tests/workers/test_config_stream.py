@@ -12,7 +12,8 @@ from pathlib import Path
 from gateway_runtime.contract.codec import build_snapshot
 from gateway_runtime.contract.health import HealthReport
 from gateway_runtime.contract.stream import Ack, Fault, Hello, Nack, Share, Version
-from gateway_runtime.contract.table import Limit, RoutingTable
+from gateway_runtime.contract.table import RoutingTable
+from gateway_runtime.contract.tenant import Limit
 from gateway_runtime.server.fake_provider import FakeProvider
 from tests.server.operatorend import OperatorEnd, build_deltas, issue_certificate, operator_end
 from tests.server.rig import CHAT, DEAD_URL, provider, route, table, tenant

@@ -17,7 +17,7 @@ from gateway_runtime.contract.health import (
 )
 from gateway_runtime.contract.ids import EndpointId
 from gateway_runtime.contract.stream import Share
-from gateway_runtime.contract.table import Limit, Override
+from gateway_runtime.contract.tenant import Limit, Override
 from gateway_runtime.engine.limits import share_of
 from gateway_runtime.workers.join import ToldTenant, join_reports, join_tenant, share_for
 from tests.contract.tables import build_tenant

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from gateway_runtime.contract.ids import GatewayId
 from gateway_runtime.contract.stream import Version
-from gateway_runtime.contract.table import Limit
+from gateway_runtime.contract.tenant import Limit
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.server.disk import TableStore
 from gateway_runtime.server.fake_provider import FakeProvider

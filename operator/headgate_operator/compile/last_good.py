@@ -8,7 +8,8 @@ The passes ask for few entries or none, so the look-ups are built at the first q
 from functools import cached_property
 
 from gateway_runtime.contract.secret import Secret
-from gateway_runtime.contract.table import Provider, Route, RoutingTable, Tenant
+from gateway_runtime.contract.table import Provider, Route, RoutingTable
+from gateway_runtime.contract.tenant import Tenant
 from headgate_operator.api.manifest import Meta
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import structs
 
-from gateway_runtime.contract.table import Calendar, Limit, Override
+from gateway_runtime.contract.tenant import Calendar, Limit, Override
 from headgate_operator.api import quota_limit
 from headgate_operator.api.fields import parse_usd_micros
 from headgate_operator.api.quota import TenantQuotaSpec

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from gateway_runtime.contract.table import Provider, Route, Tenant
+from gateway_runtime.contract.table import Provider, Route
+from gateway_runtime.contract.tenant import Tenant
 from headgate_operator.api.manifest import (
     BrokenManifest,
     ProviderManifest,

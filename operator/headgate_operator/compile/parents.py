@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Tenant
+from gateway_runtime.contract.tenant import Tenant
 from headgate_operator.api.manifest import Meta
 from headgate_operator.compile.findings import (
     Finding,

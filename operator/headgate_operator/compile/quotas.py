@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 from gateway_runtime.contract.ids import KeyHash, TenantId
-from gateway_runtime.contract.table import JwtSubject, KeyTerm, ProxySubject, Queue, Tenant
+from gateway_runtime.contract.tenant import JwtSubject, KeyTerm, ProxySubject, Queue, Tenant
 from headgate_operator.api.fields import parse_duration
 from headgate_operator.api.manifest import BrokenManifest, Meta, QuotaManifest
 from headgate_operator.api.quota import TenantQuotaSpec

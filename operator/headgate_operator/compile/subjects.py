@@ -19,7 +19,7 @@ from msgspec import structs
 
 from gateway_runtime.contract.keys import hash_stored_key
 from gateway_runtime.contract.secret import Secret
-from gateway_runtime.contract.table import JwtSubject, KeyTerm, ProxySubject, Tenant
+from gateway_runtime.contract.tenant import JwtSubject, KeyTerm, ProxySubject, Tenant
 from headgate_operator.api import subject as api
 from headgate_operator.api.fields import SecretKeyRef
 from headgate_operator.api.manifest import QuotaManifest

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from gateway_runtime.contract.ids import EndpointId, ProviderId
-from gateway_runtime.contract.table import Limit, Provider, Route, Tenant
+from gateway_runtime.contract.table import Provider, Route
+from gateway_runtime.contract.tenant import Limit, Tenant
 from headgate_operator.api.manifest import BrokenManifest, Meta
 from headgate_operator.compile.findings import Finding
 from headgate_operator.compile.resources import AnyManifest, SecretId

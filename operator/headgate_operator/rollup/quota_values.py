@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Limit
+from gateway_runtime.contract.tenant import Limit
 from gateway_runtime.contract.usd import PICOS, format_usd
 from headgate_operator.api.reasons import ConditionType
 from headgate_operator.compile.verdict import Verdict

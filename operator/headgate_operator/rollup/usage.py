@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from gateway_runtime.contract.amount import find_amount
 from gateway_runtime.contract.health import LimitReport
 from gateway_runtime.contract.ids import TenantId
-from gateway_runtime.contract.table import Limit
+from gateway_runtime.contract.tenant import Limit
 from headgate_operator.rollup.views import GatewayView
 
 

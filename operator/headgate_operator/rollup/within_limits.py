@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from gateway_runtime.contract.table import LimitScope
+from gateway_runtime.contract.tenant import LimitScope
 from headgate_operator.api.reasons import ConditionType, Reason
 from headgate_operator.compile.verdict import Verdict
 from headgate_operator.rollup.judgement import Judgement, count, enumerate_some

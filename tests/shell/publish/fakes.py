@@ -17,16 +17,15 @@ from gateway_runtime.contract.table import (
     Credential,
     Endpoint,
     Installation,
-    Limit,
     Provider,
     RetryPolicy,
     Route,
     RouteTimeouts,
     RoutingTable,
     Target,
-    Tenant,
     Timeouts,
 )
+from gateway_runtime.contract.tenant import Limit, Tenant
 from headgate_operator.kube import Conflict, KubeSecret, NotFound, Reviewed, Unreachable
 
 NAMESPACE = "headgate-system"
