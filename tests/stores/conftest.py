@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.stores.fixtures import running
 from tests.stores.redisserver import REDIS, VALKEY, RedisServer
 
 PROGRAMS = {"Redis": REDIS, "Valkey": VALKEY}
@@ -13,19 +14,15 @@ PROGRAMS = {"Redis": REDIS, "Valkey": VALKEY}
 def redis_server(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[RedisServer]:
-    """Shared by tests that use names of their own and leave it running."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"), program=request.param)
-    server.start()
-    yield server
-    server.stop()
+    """As everywhere, of each kind."""
+    with running(tmp_path_factory, request.param) as server:
+        yield server
 
 
 @pytest.fixture(params=PROGRAMS.values(), ids=PROGRAMS)
 def own_redis(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[RedisServer]:
-    """Of one test, which may do to it what it likes."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"), program=request.param)
-    server.start()
-    yield server
-    server.stop()
+    """The same."""
+    with running(tmp_path_factory, request.param) as server:
+        yield server
