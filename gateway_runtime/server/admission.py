@@ -18,11 +18,11 @@ from gateway_runtime.engine.hold import Reserved, reserve
 from gateway_runtime.engine.limits import Refused, Taken, TenantLimit, take_all
 from gateway_runtime.providers.translation import Question
 from gateway_runtime.server.bound import bound_request, measure_body
-from gateway_runtime.server.journey import Room
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import refuse_over_limit, refuse_without_store
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.reservation import Reservation
+from gateway_runtime.server.room import Room
 
 _ASKING_S: Final = 3.0
 """Others may take what was granted for us, for so long at most. A guess."""

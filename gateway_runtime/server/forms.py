@@ -7,10 +7,10 @@
 from gateway_runtime.contract.errors import ErrorCode, GatewayError
 from gateway_runtime.providers.request_body import RequestBody, check_model
 from gateway_runtime.providers.translation import Question
-from gateway_runtime.server.journey import Room
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.reply import Reply
 from gateway_runtime.server.request import Ask, ask_providers, authenticate, find_route
+from gateway_runtime.server.room import Room
 from gateway_runtime.server.upload import Source, Upload, open_upload
 
 _MODEL = frozenset({"model"})

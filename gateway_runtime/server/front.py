@@ -31,7 +31,6 @@ from gateway_runtime.providers.operation import KeptOperation, Operation
 from gateway_runtime.providers.operations import CHAT, KEPT, OPERATIONS, find_kept
 from gateway_runtime.server.forms import serve_form
 from gateway_runtime.server.headers import JSON, build_error_headers, build_headers
-from gateway_runtime.server.journey import Room
 from gateway_runtime.server.kept import Wanted, serve_kept
 from gateway_runtime.server.limits_api import LIMITS, describe_limits
 from gateway_runtime.server.load import Load
@@ -54,6 +53,7 @@ from gateway_runtime.server.refusal import (
 from gateway_runtime.server.relay import LAST_WORDS_S
 from gateway_runtime.server.reply import CallerGone, Reply
 from gateway_runtime.server.request import Ask, authenticate, serve_completion
+from gateway_runtime.server.room import Room
 from gateway_runtime.server.settings import GatewaySettings
 from gateway_runtime.server.settle import settle
 from gateway_runtime.server.upload import Source

@@ -11,7 +11,7 @@ attempts as its route allows, under the deadline of the route that the caller as
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -26,17 +26,13 @@ from gateway_runtime.engine.learnt import LimitKey
 from gateway_runtime.engine.lookup import LiveTable
 from gateway_runtime.engine.retry import Outcome, cause_of, decide_retry
 from gateway_runtime.engine.trace import Why
-from gateway_runtime.identity import Authenticator
 from gateway_runtime.providers.translation import Pin, Question
-from gateway_runtime.server.account import Books
-from gateway_runtime.server.address import Desk
 from gateway_runtime.server.attempt import make_attempt
 from gateway_runtime.server.call import Call, Ended, PassedAnswer, Sent
 from gateway_runtime.server.credentials import RefusedCredentials
-from gateway_runtime.server.endpoint import Attempt, Clock
+from gateway_runtime.server.endpoint import Attempt
 from gateway_runtime.server.headers import JSON, build_headers
-from gateway_runtime.server.metrics import Metrics
-from gateway_runtime.server.patience import Timekeeper, choose_timeouts
+from gateway_runtime.server.patience import choose_timeouts
 from gateway_runtime.server.race import run_race
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import (
@@ -47,26 +43,9 @@ from gateway_runtime.server.refusal import (
     refuse_without_credential,
     refuse_without_targets,
 )
-from gateway_runtime.server.reload import Reloader
 from gateway_runtime.server.reply import Reply
-from gateway_runtime.server.state import LiveState
+from gateway_runtime.server.room import Room
 from gateway_runtime.server.upload import Upload
-from gateway_runtime.upstream.exchange import Transport
-
-
-class Room(NamedTuple):
-    """What all requests share."""
-
-    reloader: Reloader
-    state: LiveState
-    transport: Transport
-    metrics: Metrics
-    clock: Clock
-    keeper: Timekeeper
-    draw: Callable[[], float]
-    desk: Desk
-    authenticator: Authenticator
-    books: Books
 
 
 class Tried(NamedTuple):

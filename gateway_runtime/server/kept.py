@@ -20,7 +20,6 @@ from gateway_runtime.providers.kept import read_file_id, replace_file_id
 from gateway_runtime.providers.operation import KeptOperation
 from gateway_runtime.providers.request_body import RequestBody, read_body
 from gateway_runtime.providers.translation import Owner, Pin, Question
-from gateway_runtime.server.journey import Room
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.references import find_kept_thing
 from gateway_runtime.server.refusal import (
@@ -33,6 +32,7 @@ from gateway_runtime.server.refusal import (
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.reply import Reply
 from gateway_runtime.server.request import Ask, ask_providers, authenticate
+from gateway_runtime.server.room import Room
 from gateway_runtime.server.upload import Source, open_upload
 from gateway_runtime.server.wires import wire_of
 

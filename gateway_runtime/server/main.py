@@ -38,7 +38,6 @@ from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.front import Front
 from gateway_runtime.server.hot import HotListener
 from gateway_runtime.server.issuers import IssuerDocuments
-from gateway_runtime.server.journey import Room
 from gateway_runtime.server.keeper import TableKeeper
 from gateway_runtime.server.lease_desk import LeaseDesk
 from gateway_runtime.server.log import configure_logging
@@ -51,6 +50,7 @@ from gateway_runtime.server.process import BACKLOG, listen, run_beside, run_unti
 from gateway_runtime.server.providers_api import ProvidersApi, load_providers_api
 from gateway_runtime.server.reload import Reloader, Running
 from gateway_runtime.server.report import Reporter
+from gateway_runtime.server.room import Room
 from gateway_runtime.server.settings import GatewaySettings
 from gateway_runtime.server.state import WHOLE, LiveState
 from gateway_runtime.server.stream import StreamClient

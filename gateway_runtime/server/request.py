@@ -23,7 +23,7 @@ from gateway_runtime.providers.request_body import read_body
 from gateway_runtime.providers.translation import Owner, Question
 from gateway_runtime.server.admission import take_limits
 from gateway_runtime.server.headers import JSON, build_headers
-from gateway_runtime.server.journey import Journey, Room
+from gateway_runtime.server.journey import Journey
 from gateway_runtime.server.load import Load
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.references import resolve_references
@@ -34,6 +34,7 @@ from gateway_runtime.server.refusal import (
 )
 from gateway_runtime.server.reload import Running
 from gateway_runtime.server.reply import Reply
+from gateway_runtime.server.room import Room
 from gateway_runtime.server.upload import Upload
 
 
