@@ -191,6 +191,7 @@ def _refuse(
     """Of the limits that have no room, names one that never has, or else the one to wait longest for."""
     shadow: list[str] = []
     refusing: list[tuple[bool, float, TenantLimit, int | None]] = []
+    others: list[tuple[TenantLimit, int]] = []
     for limit in limits:
         need = needs[limit.place]
         room = limit.room(now_s)
@@ -207,6 +208,8 @@ def _refuse(
             never = need > limit.amount and limit.place <= USD
             wait_s, fits = limit.wait_for_room(now_s, need), room >= need
         if fits:
+            if need is not None and not limit.shadow:
+                others.append((limit, need))
             continue
         if limit.shadow:
             shadow.append(limit.name)
@@ -222,6 +225,6 @@ def _refuse(
         never=never,
         unpriced=need is None,
         shadow=tuple(shadow),
-        askable=() if never else find_askable(short, now_s),
+        askable=() if never else find_askable(short, others, now_s),
         owner=limit.owner,
     )

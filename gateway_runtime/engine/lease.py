@@ -306,8 +306,18 @@ class LeasedLimit:
         spent = self._batches.send() + self._journal.doubtful
         return self._build(spent, (), Wish(grant.balance, 0, 0), self._journal.take_uncounted(counted))
 
-    def apply(self, answer: ScopeAnswer, sequence: int, sent_at_s: float, now_s: float) -> None:
-        """sequence: of the call."""
+    def apply(
+        self,
+        answer: ScopeAnswer,
+        sequence: int,
+        sent_at_s: float,
+        now_s: float,
+        *,
+        may_be_withheld: bool = False,
+    ) -> None:
+        """sequence: of the call. may_be_withheld: what was not granted may come when the store has recovered,
+        so that asking again is no waste.
+        """
         self._news.note_answer(answer, now_s)
         was_edited, self._was_edited = self._was_edited, False
         journal = self._journal
@@ -322,7 +332,8 @@ class LeasedLimit:
         if not was_edited:
             journal.note_doubtful(answer.bucket, sequence, now_s)
         self._grant.note_answer(answer.granted, sent_at_s)
-        self._demand.note_answer(answer.granted, self._sent_need, self._grant.balance, answer.wait_ms, now_s)
+        need = 0 if may_be_withheld else self._sent_need
+        self._demand.note_answer(answer.granted, need, self._grant.balance, answer.wait_ms, now_s)
         self._note_use()
 
     def fail(self) -> None:

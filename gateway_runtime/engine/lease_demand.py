@@ -95,8 +95,7 @@ class Demand:
         need = max(0, first - keep)
         want = 0
         if first or self._pressing:
-            # Not less what is kept: that may be somebody else's by then.
-            want = max(need, self._pressing + spare)
+            want = max(need, self._pressing + spare - keep)
             self._pressing = 0
         elif keep < spare:
             want = spare - keep  # the call is made anyway, for what was spent

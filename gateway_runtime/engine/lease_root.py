@@ -15,7 +15,7 @@ from typing import Final
 from gateway_runtime.engine.lease import LeasedLimit
 from gateway_runtime.engine.lease_call import LeaseAnswer, LeaseCall, ScopeAsk
 from gateway_runtime.engine.lease_grant import Term
-from gateway_runtime.engine.limits import Short
+from gateway_runtime.engine.limits import Claim
 
 SCOPES_AT_ONCE: Final = 200
 """In one call, which keeps the store busy for a millisecond or two. The rest goes with the next."""
@@ -113,10 +113,10 @@ class LeaseRoot:
         self._noted.pop(limit.key, None)
         self._known.pop(limit.key, None)
 
-    def press(self, short: Sequence[Short]) -> None:
+    def press(self, claims: Sequence[Claim]) -> None:
         """Somebody waits for these."""
         is_first = not self._first
-        for limit, need in short:
+        for limit, need in claims:
             if isinstance(limit, LeasedLimit):
                 limit.press(need)
                 if is_first:
@@ -175,7 +175,7 @@ class LeaseRoot:
             self._asserting = None if self._asserting is None else list(self._known.values())
         self._acknowledged = self._sequence
         for limit, found in zip(asked, answer.scopes, strict=True):
-            limit.apply(found, self._sequence, self._sent_at_s, now_s)
+            limit.apply(found, self._sequence, self._sent_at_s, now_s, may_be_withheld=answer.recovering)
         if self._asserting is not None:
             told = {limit.key for limit in asked}
             self._asserting = [limit for limit in self._asserting if limit.key not in told] or None

@@ -120,8 +120,8 @@ class TenantLimit(Protocol):
     def is_idle(self, now_s: float) -> bool: ...
 
 
-class Short(NamedTuple):
-    """A limit that a request does not fit into, as far as is known here."""
+class Claim(NamedTuple):
+    """What a request that has no room needs of one limit."""
 
     limit: TenantLimit
     need: int
@@ -149,8 +149,8 @@ class Refused(msgspec.Struct, frozen=True):
     """The limit counts money, and what the request may cost is not known."""
     shadow: tuple[str, ...] = ()
     """Limits in shadow that would have refused it, too."""
-    askable: tuple[Short, ...] = ()
-    """Those whose store might have room. Not empty: ask it, and then again here."""
+    askable: tuple[Claim, ...] = ()
+    """All that it needs, where a store might have it. Not empty: ask it, and then again here."""
     owner: TenantId = NOBODY
     """Of that limit: the tenant or its parent, which may have limits of the same name."""
 
@@ -318,18 +318,23 @@ _NOTHING_TAKEN = Taken(None)
 
 def _refuse(limits: Sequence[TenantLimit], now_s: float) -> Refused:
     short = [limit for limit in limits if limit.room(now_s) <= 0]
+    others = [limit for limit in limits if limit not in short]
     waits = [(limit.wait_for_room(now_s), limit) for limit in short]
     wait_s, longest = max(waits, key=lambda wait: wait[0])
     return Refused(
         longest.standing(now_s),
         wait_s,
-        askable=find_askable([(one, 1) for one in short], now_s),
+        askable=find_askable([(one, 1) for one in short], [(one, 1) for one in others], now_s),
         owner=longest.owner,
     )
 
 
-def find_askable(short: Sequence[tuple[TenantLimit, int]], now_s: float) -> tuple[Short, ...]:
-    """All that are short, if each of them may be asked for; else none, since one of them refuses anyway."""
+def find_askable(
+    short: Sequence[tuple[TenantLimit, int]], others: Sequence[tuple[TenantLimit, int]], now_s: float
+) -> tuple[Claim, ...]:
+    """Of those that are short and of all others, if each of the former may be asked for; else none, since one
+    of them refuses anyway. What is at hand of the others may not be enough for all that wait.
+    """
     if all(limit.may_ask(now_s, need) for limit, need in short):
-        return tuple(Short(limit, need) for limit, need in short)
+        return tuple(Claim(limit, need) for limit, need in (*short, *others))
     return ()

@@ -16,13 +16,14 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final, cast
 
-from gateway_runtime.server.express import Express, Ride
+from gateway_runtime.server.express import Express
 from gateway_runtime.server.front import Front, Incoming
 from gateway_runtime.server.head import Head, read_head
 from gateway_runtime.server.plain import LINGER_S, describe_stall, find_address
 from gateway_runtime.server.record import Record
 from gateway_runtime.server.refusal import refuse_unreadable_body
 from gateway_runtime.server.reply import CallerGone
+from gateway_runtime.server.ride import Ride
 
 KEEPALIVE_S: Final = 630.0
 """An idle connection is closed after this long: later than the load balancers before us would (AWS 60 s,

@@ -4,8 +4,12 @@
     every BEAT_S, what was spent -----+-> one exchange for each turn of the loop -> grants -> requests go on
     every PEERS_S -> beat: who else is there, and who waits for us to assert
 
-`request` awaits `ask` when its limits say that the store might have room; everything else happens beside it.
-What is said and what follows is decided in `engine.lease_root`, which sees one call at a time for each root.
+`express` presses, and `admission` awaits `ask`, when limits say that the store might have room; everything
+else happens beside them. What is said and what follows is decided in `engine.lease_root`, which sees one call
+at a time for each root.
+
+Who presses is told in the very step in which the answer comes, first come, first served: what was granted for
+those who wait is theirs before a newcomer sees it.
 
 The one subtle rule: while the store is away nobody waits for it. Requests live on what was granted before, to
 the end of its term, and are then refused; one attempt in each beat finds out whether it is back.
@@ -26,7 +30,7 @@ from gateway_runtime.engine.lease import LeasedLimit
 from gateway_runtime.engine.lease_call import RECOVERY_MS, LeaseCall
 from gateway_runtime.engine.lease_grant import Term
 from gateway_runtime.engine.lease_root import LeaseRoot
-from gateway_runtime.engine.limits import Short, TenantLimit
+from gateway_runtime.engine.limits import Claim, TenantLimit
 from gateway_runtime.server.endpoint import Clock
 from gateway_runtime.server.leased_limits import LeasedLimits
 from gateway_runtime.stores.store import LimitStore, Recovery, StoreAway
@@ -51,6 +55,26 @@ _SWEEP_S: Final = 30.0
 _REMEMBERED_S: Final = RECOVERY_MS / 1000
 
 
+class Turn:
+    """Of one request that waits for the store's answers."""
+
+    __slots__ = ("_go_on", "_missing")
+
+    def __init__(self, answers: int, go_on: Callable[[], None]) -> None:
+        self._missing = answers
+        self._go_on: Callable[[], None] | None = go_on
+
+    def note_answer(self) -> None:
+        """Of one root, or that there is none to be had."""
+        self._missing -= 1
+        if self._missing == 0 and self._go_on is not None:
+            self._go_on()
+
+    def cancel(self) -> None:
+        """Nobody waits any more."""
+        self._go_on = None
+
+
 class LeaseDesk:
     def __init__(
         self, store: LimitStore, name: str, clock: Clock, share: Share, *, term: Term | None = None
@@ -64,9 +88,9 @@ class LeaseDesk:
         self._term = term or Term()
         self._roots: dict[str, LeaseRoot] = {}
         self._limits = LeasedLimits(clock, self._term, self._note, self._unnote)
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, list[Turn]] = {}
         """For the next call of a root."""
-        self._asking: dict[str, list[asyncio.Future[None]]] = {}
+        self._asking: dict[str, list[Turn]] = {}
         """For the answer to the one that is under way."""
         self._pressed: set[str] = set()
         self._exchanges: set[asyncio.Task[None]] = set()
@@ -121,19 +145,28 @@ class LeaseDesk:
 
     # What requests ask.
 
-    async def ask(self, short: Sequence[Short]) -> bool:
-        """Returns when the store has answered: ask the limits again. False: it is away, or recovers for
-        too long. short: what `limits.find_askable` has found: of a tenant, of its parent, or of both.
+    def press(self, claims: Sequence[Claim], go_on: Callable[[], None]) -> Turn | None:
+        """go_on: called once, when the store has answered or is away: ask the limits again. It must not
+        raise. None: nobody can be asked, and it is not called. claims: what `limits.find_askable` has found:
+        of a tenant, of its parent, or of both.
         """
-        asked = self._sort_by_root(short)
+        asked = self._sort_by_root(claims)
+        if not asked or self.is_away:
+            return None
+        return self._press(asked, go_on)
+
+    async def ask(self, claims: Sequence[Claim]) -> bool:
+        """Returns when the store has answered: ask the limits again. False: it is away, or recovers for
+        too long. claims: as `press` has it.
+        """
+        asked = self._sort_by_root(claims)
         if not asked or self.is_away:
             return False
         give_up_s = self._clock.now() + ASK_S
         while True:
-            answers = [self._press(root, theirs) for root, theirs in asked]
-            self._flush_soon()
-            for answered in answers:
-                await answered
+            answered = asyncio.Event()
+            self._press(asked, answered.set)
+            await answered.wait()
             if self._knows_more(asked):
                 return not self.is_away
             left_s = give_up_s - self._clock.now()
@@ -220,19 +253,21 @@ class LeaseDesk:
         root = self._roots.get(limit.root)
         return self.is_away and not (root is not None and root.is_asking)
 
-    def _press(self, root: LeaseRoot, short: Sequence[Short]) -> asyncio.Future[None]:
-        root.press(short)
-        answered = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(root.id, []).append(answered)
-        self._pressed.add(root.id)
-        return answered
+    def _press(self, asked: Sequence[tuple[LeaseRoot, Sequence[Claim]]], go_on: Callable[[], None]) -> Turn:
+        turn = Turn(len(asked), go_on)
+        for root, claims in asked:
+            root.press(claims)
+            self._waiting.setdefault(root.id, []).append(turn)
+            self._pressed.add(root.id)
+        self._flush_soon()
+        return turn
 
-    def _knows_more(self, asked: Sequence[tuple[LeaseRoot, Sequence[Short]]]) -> bool:
+    def _knows_more(self, asked: Sequence[tuple[LeaseRoot, Sequence[Claim]]]) -> bool:
         return self.is_away or not any(root.is_recovering for root, _ in asked)
 
-    def _sort_by_root(self, short: Sequence[Short]) -> list[tuple[LeaseRoot, list[Short]]]:
-        by_root: dict[str, list[Short]] = {}
-        for one in short:
+    def _sort_by_root(self, claims: Sequence[Claim]) -> list[tuple[LeaseRoot, list[Claim]]]:
+        by_root: dict[str, list[Claim]] = {}
+        for one in claims:
             if isinstance(one.limit, LeasedLimit) and self._limits.has(one.limit):
                 by_root.setdefault(one.limit.root, []).append(one)
         return [(self._find_root(root_id), theirs) for root_id, theirs in by_root.items()]
@@ -264,7 +299,7 @@ class LeaseDesk:
                 now_s, max(self.share.gateways, len(self.alive)), self._list_peers(root), self._term
             )
             if call is None:
-                self._wake(self._waiting.pop(root_id, ()))
+                self._tell(self._waiting.pop(root_id, ()))
                 continue
             calls.append((root, call))
             if not call.asserts:
@@ -302,26 +337,26 @@ class LeaseDesk:
                 elif not root.is_recovering:
                     self._note_recovered(root.id)
         for root, call in calls:
-            self._wake(self._asking.pop(root.id, ()))
+            self._tell(self._asking.pop(root.id, ()))
             if call.asserts and root.id in self._waiting:
                 self._pressed.add(root.id)
         if self._pressed and not self.is_away:
             self._flush_soon()
 
     @staticmethod
-    def _wake(waiting: Iterable[asyncio.Future[None]]) -> None:
-        for answered in waiting:
-            if not answered.done():
-                answered.set_result(None)
+    def _tell(waiting: Iterable[Turn]) -> None:
+        for turn in waiting:
+            turn.note_answer()
 
     def _note_away(self, error: StoreAway) -> None:
         if not self.is_away:
             self.is_away = True
             log.error("limit store is away", reason=str(error))
-        for waiting in (*self._waiting.values(), *self._asking.values()):
-            self._wake(waiting)
+        waiting = [*self._waiting.values(), *self._asking.values()]
         self._waiting.clear()
         self._asking.clear()
+        for turns in waiting:
+            self._tell(turns)
 
     def _note_back(self) -> None:
         if self.is_away:

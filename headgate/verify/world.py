@@ -308,7 +308,8 @@ class World:
             self.clock_s += 0.1
             for member in self.members:
                 member.beat()
-        for member in [*self.members, *self.members]:  # the first look has the store take back what is over
+        for member in [*self.members, *self.members]:  # the first call has the store take back what is over
+            member.root.recall()
             for limit in member.limits:
                 limit.state(self.now_s)
             self.now_s += 2.0

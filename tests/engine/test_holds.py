@@ -536,12 +536,14 @@ def test_where_another_limit_refuses_anyway_no_store_is_asked() -> None:
     assert answer.askable == ()
 
 
-def test_where_all_that_is_short_may_be_granted_all_of_it_is_asked_for() -> None:
+def test_where_all_that_is_short_may_be_granted_all_that_is_needed_is_asked_for() -> None:
+    """Also of limits that have room for it: others may wait who rely on the same."""
     one, other = Granting(1000, here=0), Granting(1000, here=100)
-    answer = ask([one, limit_on("Requests", 5), other])
+    fitting, in_shadow = limit_on("Requests", 5), limit_on("Requests", 5, shadow=True)
+    answer = ask([one, fitting, other, in_shadow])
 
     assert isinstance(answer, Refused)
-    assert answer.askable == ((one, 150), (other, 150))
+    assert answer.askable == ((one, 150), (other, 150), (fitting, 1))
 
 
 def test_a_hold_prints_as_what_it_holds() -> None:

@@ -11,7 +11,7 @@ from gateway_runtime.engine.book import LimitBook, LimitIdentity
 from gateway_runtime.engine.hold import Reserved
 from gateway_runtime.engine.lease import LeasedLimit
 from gateway_runtime.engine.lease_root import SCOPES_AT_ONCE, LeaseRoot
-from gateway_runtime.engine.limits import Refused, RollingLimit, Short, TenantLimit
+from gateway_runtime.engine.limits import Claim, Refused, RollingLimit, TenantLimit
 from tests.engine.built import tenant_of
 from tests.engine.leases import TERM, Gateway, Shop
 
@@ -104,7 +104,7 @@ def test_what_somebody_waits_for_goes_first() -> None:
         assert call is not None
         gateway.hear(call)
     waiting = next(limit for limit in many if limit.key == call.scopes[-1].key)  # last in turn by now
-    gateway.root.press([Short(waiting, 1)])
+    gateway.root.press([Claim(waiting, 1)])
     call = gateway.send()
 
     assert call is not None
@@ -114,7 +114,7 @@ def test_what_somebody_waits_for_goes_first() -> None:
 
 def test_a_limit_that_is_counted_here_is_nothing_to_wait_for_at_a_store() -> None:
     gateway = Shop().open()
-    gateway.root.press([Short(RollingLimit("here", 5, 60.0), 1)])
+    gateway.root.press([Claim(RollingLimit("here", 5, 60.0), 1)])
 
     assert gateway.send() is None
 
@@ -125,8 +125,8 @@ def test_only_the_first_that_waits_says_how_much_it_needs() -> None:
     limit, other = gateway.limit(amount=100), gateway.limit(name="other", amount=100)
     gateway.take([limit, other], 1)
     gateway.beat()
-    gateway.root.press([Short(limit, 60)])
-    gateway.root.press([Short(other, 70)])
+    gateway.root.press([Claim(limit, 60)])
+    gateway.root.press([Claim(other, 70)])
     call = gateway.send()
     assert call is not None
     asked = {scope.key: (scope.need > 0, scope.want >= 60) for scope in call.scopes}

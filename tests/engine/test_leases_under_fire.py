@@ -71,8 +71,17 @@ class NeedsNoAssertion(MemoryStore):
 class HearsNoLoss(LeasedLimit):
     """What the store has taken back is spent nevertheless."""
 
-    def apply(self, answer: ScopeAnswer, sequence: int, sent_at_s: float, now_s: float) -> None:
-        super().apply(msgspec.structs.replace(answer, verdict=Verdict.COUNTED), sequence, sent_at_s, now_s)
+    def apply(
+        self,
+        answer: ScopeAnswer,
+        sequence: int,
+        sent_at_s: float,
+        now_s: float,
+        *,
+        may_be_withheld: bool = False,
+    ) -> None:
+        counted = msgspec.structs.replace(answer, verdict=Verdict.COUNTED)
+        super().apply(counted, sequence, sent_at_s, now_s, may_be_withheld=may_be_withheld)
 
 
 class RefundsTwice(LeasedLimit):

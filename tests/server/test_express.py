@@ -25,11 +25,13 @@ from gateway_runtime.providers import operation
 from gateway_runtime.providers.fake import FakeScript
 from gateway_runtime.providers.operations import CHAT
 from gateway_runtime.providers.request_body import RequestBody
-from gateway_runtime.server import express
-from gateway_runtime.server.express import LARGEST_BYTES, Express, Lane
+from gateway_runtime.server import ride
+from gateway_runtime.server.express import Express
 from gateway_runtime.server.fake_provider import FakeProvider
 from gateway_runtime.server.hot import HotConnection
+from gateway_runtime.server.lane import Lane
 from gateway_runtime.server.reply import CallerGone
+from gateway_runtime.server.ride import LARGEST_BYTES
 from gateway_runtime.server.settings import GatewaySettings
 from gateway_runtime.upstream.transport import PooledTransport, PreparedRequest
 from tests.contract.tables import build_target
@@ -962,7 +964,7 @@ async def test_the_end_of_the_gateway_leaves_nothing_of_requests_under_way(ways:
         (PooledTransport, "prepare"),
         (Lane, "order"),
         (operation, "read_answer"),
-        (express, "build_fixed_lines"),
+        (ride, "build_fixed_lines"),
         (HotConnection, "answer"),
         (RequestBody, "build"),
         (PreparedRequest, "send_at_once"),
@@ -1045,7 +1047,7 @@ async def test_a_bug_at_the_handing_over_is_answered_and_leaves_nothing(
         scripted(in_turn(GOOD_ANSWER, scripts[name])) as upstream,
         warm(table(provider(upstream.url)), ways) as (rig, caller),
     ):
-        monkeypatch.setattr(express, "Journey", fail)
+        monkeypatch.setattr(ride, "Journey", fail)
         answer = await caller.ask()
         left = count_under_way(rig)
 
@@ -1066,7 +1068,7 @@ async def test_a_bug_at_a_deadline_is_answered_and_takes_nobody_elses_deadline(
         calling(rig) as other,
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(express, "explain_lateness", fail)
+            patch.setattr(ride, "explain_lateness", fail)
             caller.writer.write(b"".join(build()))
             await wait_until(lambda: count_under_way(rig).deadlines == 1)
             await wait_until(lambda: count_under_way(rig).deadlines == 0)
