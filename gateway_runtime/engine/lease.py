@@ -223,9 +223,8 @@ class LeasedLimit:
 
     def is_idle(self, now_s: float) -> bool:
         """Nothing is held and nothing of it counts any more, so that it may be forgotten."""
-        return (
-            not self.has_something() and now_s > self._acted_s + 2 * self.longest_s + self._grant.term.term_s
-        )
+        forgotten_s = self._acted_s + self._scope.forgotten_s + self._grant.term.term_s
+        return not self.has_something() and now_s > forgotten_s
 
     # What the desk asks.
 

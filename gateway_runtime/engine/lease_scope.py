@@ -11,12 +11,18 @@ from typing import Final, Protocol
 from gateway_runtime.engine.lease_call import LARGEST, ScopeAsk, Shape, find_shape
 from gateway_runtime.engine.lease_demand import Wish
 
+_SET_BACK_S: Final = 3600.0
+"""By so much the store's clock may be behind ours: what has ended here may count there. A guess."""
+
 
 class Periods(Protocol):
     """Of a calendar, by the wall clock of whoever made it."""
 
     def told(self) -> tuple[int, ...]:
         """As ScopeAsk has them."""
+
+    def passed_s(self) -> float:
+        """Of this period, so far."""
 
     def left_s(self) -> float:
         """Of this period."""
@@ -37,6 +43,13 @@ class Scope:
     def longest_s(self) -> float:
         """Until what is charged now counts no more."""
         return self.window_s if self._periods is None else self._periods.left_s()
+
+    @property
+    def forgotten_s(self) -> float:
+        """So long after its last charge nothing of it counts, wherever the store's memory has gone."""
+        if self._periods is None:
+            return 2 * self.window_s
+        return self._periods.passed_s() + _SET_BACK_S
 
     def configure(self, window_s: float, periods: Periods | None) -> bool:
         """Whether buckets that were told before mean nothing any more."""

@@ -159,6 +159,10 @@ class _Periods:
         following = find_period(this.end_unix_s, self._calendar, self._zone)
         return tuple(moment * 1000 for moment in (*this, *following))
 
+    def passed_s(self) -> float:
+        unix_s = self._clock.unix()
+        return unix_s - self._find(unix_s).start_unix_s
+
     def left_s(self) -> float:
         unix_s = self._clock.unix()
         return self._find(unix_s).end_unix_s - unix_s

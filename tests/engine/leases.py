@@ -32,6 +32,9 @@ class Days:
         moments = (start, start + self._length_s, start + self._length_s, start + 2 * self._length_s)
         return tuple(moment * 1000 for moment in moments)
 
+    def passed_s(self) -> float:
+        return self._unix() % self._length_s
+
     def left_s(self) -> float:
         return self._length_s - self._unix() % self._length_s
 

@@ -819,6 +819,21 @@ def test_it_may_be_forgotten_once_nothing_of_it_counts_any_more() -> None:
     assert (early, limit.is_idle(shop.now_s)) == (False, True)
 
 
+def test_of_a_calendar_it_may_be_forgotten_in_the_next_period_and_not_before() -> None:
+    """At the end of a month what was used at its begin still counts, and the store may have to be told it."""
+    shop = Shop()
+    gateway = shop.open()
+    limit = gateway.limit(periods=Days(shop.unix))
+    shop.pass_time(limit.longest_s + 60.0)
+    gateway.take([limit], 100).settle(Spent(100, 0, 0), shop.now_s)
+    shop.pass_time(30.0, beats=True)
+    shop.pass_time(limit.longest_s - 60.0)
+    late_in_the_day = limit.is_idle(shop.now_s)
+    shop.pass_time(60.0 + 2 * 3600.0)
+
+    assert (late_in_the_day, limit.is_idle(shop.now_s)) == (False, True)
+
+
 def test_the_largest_amount_is_what_the_store_can_count_with() -> None:
     shop = Shop()
     gateway = shop.open()
