@@ -40,6 +40,11 @@ class LimitIdentity(NamedTuple):
     value: str
     """Of the scope: a user, a key's id, a model; empty for the tenant's own, and for nobody in particular."""
 
+    @property
+    def whose(self) -> str:
+        """The same for all limits of one user, key or model; empty for the tenant's own."""
+        return "" if self.kind.scope == "Tenant" else f"{self.kind.scope} {self.value}"
+
 
 class Met(NamedTuple):
     """A limit as one caller meets it."""
@@ -203,6 +208,8 @@ class LimitBook:
         if owner.id in self._tenants:  # a request may still hold a table whose tenant is gone
             self._built.setdefault(kind, {})[value] = built
             self._scoped += limit.scope != "Tenant"
+        else:
+            self._maker.forget(built)
         return built
 
     def _count_scoped(self) -> None:

@@ -227,4 +227,5 @@ def _refuse(
         shadow=tuple(shadow),
         askable=() if never else find_askable(short, others, now_s),
         owner=limit.owner,
+        whose=limit.whose,
     )

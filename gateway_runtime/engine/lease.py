@@ -68,6 +68,7 @@ class LeasedLimit:
         "resource",
         "root",
         "shadow",
+        "whose",
     )
 
     def __init__(
@@ -85,6 +86,7 @@ class LeasedLimit:
         term: Term | None = None,
         on_use: Callable[["LeasedLimit"], None] = lambda _: None,
         owner: TenantId = NOBODY,
+        whose: str = "",
     ) -> None:
         """key: of the scope within its root. periods: of a calendar; then `window_s` says nothing. strict:
         nothing is held in advance, so that nothing is spent while the store is away. on_use: called when
@@ -92,6 +94,7 @@ class LeasedLimit:
         """
         self.name = name
         self.owner = owner
+        self.whose = whose
         self.is_overdrawn = False
         self.amount = amount
         self.resource: Final = resource

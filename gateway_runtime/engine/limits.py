@@ -77,6 +77,8 @@ class TenantLimit(Protocol):
     name: str
     owner: TenantId
     """Whose quota says so: the tenant that asks, or its parent."""
+    whose: str
+    """Of one user, key or model alone: which; empty where it holds for all. See `book.LimitIdentity`."""
     amount: int
     """In force here: this gateway's part, or the whole where a store shares it out."""
     shadow: bool
@@ -153,6 +155,8 @@ class Refused(msgspec.Struct, frozen=True):
     """All that it needs, where a store might have it. Not empty: ask it, and then again here."""
     owner: TenantId = NOBODY
     """Of that limit: the tenant or its parent, which may have limits of the same name."""
+    whose: str = ""
+    """Of that limit."""
 
 
 class RollingLimit:
@@ -160,7 +164,7 @@ class RollingLimit:
     Concurrency: at once, and `window_s` says nothing.
     """
 
-    __slots__ = ("amount", "count", "is_overdrawn", "name", "owner", "place", "resource", "shadow")
+    __slots__ = ("amount", "count", "is_overdrawn", "name", "owner", "place", "resource", "shadow", "whose")
 
     def __init__(
         self,
@@ -172,10 +176,12 @@ class RollingLimit:
         shadow: bool = False,
         end_of: EndOf | None = None,
         owner: TenantId = NOBODY,
+        whose: str = "",
     ) -> None:
         """end_of: of a calendar's period; then `window_s` says nothing."""
         self.name = name
         self.owner = owner
+        self.whose = whose
         self.is_overdrawn = False
         self.amount = amount
         self.resource: Final = resource
@@ -326,6 +332,7 @@ def _refuse(limits: Sequence[TenantLimit], now_s: float) -> Refused:
         wait_s,
         askable=find_askable([(one, 1) for one in short], [(one, 1) for one in others], now_s),
         owner=longest.owner,
+        whose=longest.whose,
     )
 
 

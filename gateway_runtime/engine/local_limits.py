@@ -29,6 +29,7 @@ class LocalMaker:
             shadow=limit.shadow,
             end_of=self._find_end(limit),
             owner=owner.id,
+            whose=key.whose,
         )
 
     def update(self, built: TenantLimit, owner: Tenant, limit: Limit) -> None:

@@ -52,12 +52,12 @@ async def take_limits(
 
     queue = tenant.queue
     outcome: Taken | Reserved | Refused
-    if queue is not None and state.queues.is_waiting(tenant):
-        outcome = await state.queues.wait(tenant, queue, take)
+    if queue is not None and state.queues.is_waiting(tenant, limits):
+        outcome = await state.queues.wait(tenant, queue, limits, take)
     else:
         outcome = await take()
         if queue is not None and isinstance(outcome, Refused) and not outcome.never:
-            outcome = await state.queues.wait(tenant, queue, take, outcome)
+            outcome = await state.queues.wait(tenant, queue, limits, take, outcome)
     record.waited_s += room.clock.now() - began_s
     if isinstance(outcome, Refused):
         if outcome.resource == "Requests":

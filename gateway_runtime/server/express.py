@@ -101,10 +101,10 @@ class Express:
         """None: a limit of the tenant leaves no room, and the store that gateways share none either."""
         front, tenant = self._front, lane.tenant
         state = front.room.state
-        if tenant.queue is not None and state.queues.is_waiting(tenant):
-            return None
         user = lane.find_user(body.members) if identity.user is None else identity.user
         limits = state.limits_for(tenant, user, identity.key_id, body.model)
+        if tenant.queue is not None and state.queues.is_waiting(tenant, limits):
+            return None
         bounder = lane.bounder
         bound, said, body_size = None, None, 0
         if bounder is not None:

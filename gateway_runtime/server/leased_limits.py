@@ -70,6 +70,7 @@ class LeasedLimits:
             term=self._term,
             on_use=self._on_use,
             owner=owner.id,
+            whose=key.whose,
         )
         self._known.setdefault(root_id, {})[name] = built
         return built

@@ -60,6 +60,18 @@ def names(limits: Sequence[TenantLimit]) -> list[tuple[str, str]]:
     return [(limit.owner, limit.name) for limit in limits]
 
 
+def test_what_is_built_for_a_tenant_that_has_left_the_table_is_kept_by_nobody() -> None:
+    """A request may still hold the table before."""
+    team = tenant_of(RPM, EACH_USER)
+    book = Book(team)
+    book.configure(())
+    book.maker.forgotten.clear()
+    limits = book.find(team, "alice")
+
+    assert names(limits) == [(team.id, "rpm"), (team.id, "each-user")]
+    assert book.maker.forgotten == list(limits)
+
+
 # -- for all of a tenant together
 
 

@@ -388,7 +388,8 @@ async def test_a_gateway_that_begins_just_after_the_store_forgot_waits_for_the_o
 async def test_what_a_gateway_has_spent_counts_when_it_leaves_and_the_store_forgets(
     own_redis: RedisServer,
 ) -> None:
-    team = tenant("left", requests(100, window_s=1.0))
+    # The other holds nothing in advance, of which it could admit at once.
+    team = tenant("left", requests(100, window_s=1.0), deny=True)
     async with gateways(own_redis, 2, team) as (one, other):
         await admit(other, team)
         admitted = await admit_all(one, team)

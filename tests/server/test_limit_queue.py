@@ -29,22 +29,28 @@ class Counter:
         self.now: Callable[[], float] = asyncio.get_running_loop().time
         self.queues = LimitQueues(self.now)
         self.limit = limit or RollingLimit("tokens", 10, 3600.0, "TotalTokens")
+        self.own: dict[str, RollingLimit] = {}
+        """Of users, beside the one for all."""
         self.holds: dict[str, Hold] = {}
         self.tries = 0
         self.log: list[str] = []
         """Who was admitted or refused, in that order."""
 
-    async def ask(self, name: str, tokens: int = 1, queue: Queue = QUEUE, tenant: Tenant = TEAM) -> Outcome:
+    async def ask(
+        self, name: str, tokens: int = 1, queue: Queue = QUEUE, tenant: Tenant = TEAM, user: str = ""
+    ) -> Outcome:
+        limits = [self.limit, *self.list_own(user)]
+
         async def take() -> Outcome:
             self.tries += 1
-            return reserve([self.limit], Bound(tokens, 0, 0), self.now(), allow_unpriced=False)
+            return reserve(limits, Bound(tokens, 0, 0), self.now(), allow_unpriced=False)
 
-        if self.queues.is_waiting(tenant):
-            outcome = await self.queues.wait(tenant, queue, take)
+        if self.queues.is_waiting(tenant, limits):
+            outcome = await self.queues.wait(tenant, queue, limits, take)
         else:
             outcome = await take()
             if isinstance(outcome, Refused):
-                outcome = await self.queues.wait(tenant, queue, take, outcome)
+                outcome = await self.queues.wait(tenant, queue, limits, take, outcome)
         if isinstance(outcome, Reserved):
             self.holds[name] = outcome.hold
         self.log.append(f"{name} {'refused' if isinstance(outcome, Refused) else 'admitted'}")
@@ -55,6 +61,14 @@ class Counter:
         task = asyncio.create_task(self.ask(name, tokens, **more))
         await let_others()
         return task
+
+    def list_own(self, user: str) -> list[RollingLimit]:
+        """10 tokens an hour."""
+        if not user:
+            return []
+        if user not in self.own:
+            self.own[user] = RollingLimit("own", 10, 3600.0, "TotalTokens", whose=f"PerUser {user}")
+        return [self.own[user]]
 
     def end(self, name: str, tenant: Tenant = TEAM) -> None:
         """A request that was admitted is over, and was free."""
@@ -74,7 +88,7 @@ async def test_a_request_that_fits_does_not_wait() -> None:
     await counter.ask("one", 10)
 
     assert counter.log == ["one admitted"]
-    assert not counter.queues.is_waiting(TEAM)
+    assert not counter.queues.is_waiting(TEAM, [counter.limit])
 
 
 @virtually
@@ -91,7 +105,7 @@ async def test_one_that_does_not_fit_waits_until_a_request_has_ended_and_goes_in
 
     assert waiting.done()
     assert (counter.log, counter.now()) == (["one admitted", "two admitted"], 1.01)
-    assert (counter.queues.waiting(), counter.queues.is_waiting(TEAM)) == (0, False)
+    assert (counter.queues.waiting(), counter.queues.is_waiting(TEAM, [counter.limit])) == (0, False)
 
 
 @virtually
@@ -160,7 +174,7 @@ async def test_when_the_time_is_over_it_is_refused_as_at_any_other_time() -> Non
     assert isinstance(outcome, Refused)
     assert (outcome.standing.name, outcome.retry_after_s) == ("tokens", 3600.0 - 30.0)
     assert counter.now() == 30.0
-    assert not counter.queues.is_waiting(TEAM)
+    assert not counter.queues.is_waiting(TEAM, [counter.limit])
 
 
 @virtually
@@ -263,7 +277,7 @@ async def test_when_the_last_one_leaves_no_trace_is_kept() -> None:
     waiting.cancel()
     await let_others()
 
-    assert not counter.queues.is_waiting(TEAM)
+    assert not counter.queues.is_waiting(TEAM, [counter.limit])
     assert (counter.queues._lines, counter.queues._roots) == ({}, {})
 
 
@@ -278,9 +292,102 @@ async def test_a_fault_while_it_tries_again_costs_its_place_and_nobody_elses() -
         raise ConnectionError("the store is away")
 
     with pytest.raises(ConnectionError):
-        await counter.queues.wait(TEAM, QUEUE, fail, refused)
+        await counter.queues.wait(TEAM, QUEUE, [counter.limit], fail, refused)
 
-    assert not counter.queues.is_waiting(TEAM)
+    assert not counter.queues.is_waiting(TEAM, [counter.limit])
+
+
+# -- several users
+
+
+def large() -> Counter:
+    """Where users have less than all together."""
+    return Counter(RollingLimit("tokens", 30, 3600.0, "TotalTokens"))
+
+
+@virtually
+async def test_who_has_used_up_what_is_its_own_keeps_no_other_user_waiting() -> None:
+    counter = large()
+    await counter.ask("one", 10, user="alice")
+    await counter.begin("two", 5, user="alice")
+    await counter.begin("three", 1, user="alice")
+    await counter.ask("four", 10, user="bob")
+    await counter.ask("five", 1)
+
+    assert counter.log == ["one admitted", "four admitted", "five admitted"]
+    assert counter.queues.waiting() == 2  # the second of alice's goes behind her first
+
+    counter.end("one")
+    await let_others()
+
+    assert counter.log[3:] == ["two admitted", "three admitted"]
+
+
+@virtually
+async def test_once_its_own_has_room_it_goes_behind_those_that_wait_for_what_is_everybodys() -> None:
+    counter = large()
+    await counter.ask("one", 10, user="alice")
+    await counter.begin("of alice", 10, user="alice")
+    await counter.ask("two", 20)
+    await counter.begin("of all", 15)
+    counter.end("one")
+    await let_others()
+
+    assert counter.log[2:] == []  # nobody fits: 10 of 30 are free, and the first in line needs 15
+
+    counter.end("two")
+    await let_others()
+
+    assert counter.log[2:] == ["of all admitted", "of alice admitted"]
+
+
+@virtually
+async def test_who_finds_its_own_used_up_at_the_head_of_everybodys_line_lets_the_next_go() -> None:
+    counter = large()
+    await counter.ask("some", 25)
+    await counter.begin("of alice", 10, user="alice")
+    await counter.begin("of bob", 10, user="bob")
+    counter.list_own("alice")[0].hold(counter.now(), 5)  # meanwhile, elsewhere
+    counter.end("some")
+    await let_others()
+
+    assert counter.log == ["some admitted", "of bob admitted"]
+    assert counter.queues.waiting() == 1
+
+    counter.end("of bob")
+    await let_others()
+
+    assert counter.queues.waiting() == 1  # what is missing is alice's own
+
+
+@virtually
+async def test_all_lines_of_a_tenant_together_hold_so_many() -> None:
+    counter, two = large(), Queue(timeout_s=30.0, max_waiting=2)
+    await counter.ask("one", 10, user="alice")
+    await counter.ask("two", 10, user="bob")
+    await counter.begin("three", 1, user="alice", queue=two)
+    await counter.begin("four", 1, user="bob", queue=two)
+    outcome = await counter.ask("five", 1, user="bob", queue=two)
+
+    assert isinstance(outcome, Refused)
+    assert counter.queues.waiting() == 2
+
+
+@virtually
+async def test_a_wait_in_two_lines_is_over_in_time_and_leaves_no_trace() -> None:
+    counter = large()
+    await counter.ask("one", 10, user="alice")
+    of_alice = await counter.begin("of alice", 10, user="alice")
+    await counter.ask("two", 20)
+    of_all = await counter.begin("of all", 30)
+    await asyncio.sleep(10.01)
+    counter.end("one")
+    await asyncio.wait((of_alice, of_all))
+
+    # Whose time is over tries once more, wherever it stands.
+    assert sorted(counter.log[2:]) == ["of alice admitted", "of all refused"]
+    assert counter.now() == pytest.approx(30.0)
+    assert (counter.queues._lines, counter.queues._roots, counter.queues.waiting()) == ({}, {}, 0)
 
 
 # -- several tenants
@@ -372,7 +479,8 @@ async def test_limits_of_requests_alone_are_waited_for_too() -> None:
     await take()
     refused = await take()
     assert isinstance(refused, Refused)
-    outcome = await counter.queues.wait(TEAM, Queue(timeout_s=90.0, max_waiting=1), take, refused)
+    queue = Queue(timeout_s=90.0, max_waiting=1)
+    outcome = await counter.queues.wait(TEAM, queue, [limit], take, refused)
 
     assert not isinstance(outcome, Refused)
     assert 60.0 <= counter.now() <= 60.0 + LONGEST_S

@@ -91,6 +91,23 @@ async def test_they_go_in_the_order_in_which_they_came(stream: bool) -> None:
     ] * 4
 
 
+async def test_a_user_over_its_own_limit_keeps_no_other_user_waiting(stream: bool) -> None:
+    limited = quota(replace(AT_ONCE, scope="PerUser"), queue=QUEUE)
+    async with gated() as upstream, opened(upstream, limited, stream=stream) as door:
+        first = door.begin(user="alice")
+        await upstream.wait_for(1)
+        second = door.begin(user="alice")
+        await wait_in_line(door, 1)
+        other = door.begin(user="bob")
+        await upstream.wait_for(2)
+        waiting = door.rig.gateway._state.queues.waiting()
+        await finish(upstream, first, other, second)
+        order = [request.body for request in upstream.seen.latest]
+
+    assert waiting == 1
+    assert ["alice" in body for body in order] == [True, False, True]
+
+
 async def test_a_newcomer_goes_behind_though_it_would_fit(stream: bool) -> None:
     async with gated() as upstream:
         limited = quota(replace(TPM, amount=200), queue=QUEUE)
