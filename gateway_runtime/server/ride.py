@@ -136,10 +136,10 @@ class Ride:
         if isinstance(taken, Taken):
             record.standing = taken.standing
         elif bounder is not None and bound is not None:
+            record.reservation = Reservation(taken.hold, bound, body_size, said)
             record.standing, record.tokens = taken.requests, taken.tokens
             if said is not None:
                 self._body = bounder.say_limit(self._body, said)
-            record.reservation = Reservation(taken.hold, bound, body_size, said)
 
     def _hear_store(self) -> None:
         """It has answered, or is away."""
@@ -153,15 +153,20 @@ class Ride:
             self._tell(bug)
 
     def _take(self) -> bool:
-        """Of what the store has granted. False: it is not enough, or limits have changed meanwhile."""
+        """Of what the store has granted. False: it is not enough, or it is no ordinary request any more."""
         room, lane, record, waiting = self._front.room, self._lane, self._record, self._waiting
         assert waiting is not None, "what does not wait was charged"
         now_s = room.clock.now()
         record.waited_s += now_s - waiting.since_s
         tenant, state = lane.tenant, room.state
-        if state.reserves(tenant) != waiting.reserves:
-            return False
         limits = state.limits_for(tenant, record.user, record.key_id, self._body.model)
+        if (
+            state.reserves(tenant) != waiting.reserves
+            or not state.refusals.are_idle(now_s)
+            or not state.learnt.are_idle(now_s)
+            or (tenant.queue is not None and state.queues.is_waiting(tenant, limits))
+        ):
+            return False
         taken = charge(limits, tenant, waiting.bound, now_s)
         if isinstance(taken, Refused):
             return False

@@ -13,7 +13,9 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
+from gateway_runtime.contract.ids import EndpointId
 from gateway_runtime.contract.tenant import Limit, Tenant
+from gateway_runtime.engine.learnt import LimitKey
 from gateway_runtime.engine.lease_call import LeaseAnswer, LeaseCall
 from gateway_runtime.engine.limits import LimitState
 from gateway_runtime.server.fake_provider import FakeProvider
@@ -241,6 +243,22 @@ async def test_limits_that_come_while_a_request_waits_are_charged_too(
 
     assert (answer.status, ways) == (200, GONE_ON)
     assert used == [2, answer.json["usage"]["total_tokens"]]
+
+
+async def test_what_a_provider_says_of_its_limits_while_a_request_waits_is_minded(
+    redis_server: RedisServer, fake: FakeProvider, ways: Ways
+) -> None:
+    async with sharing(redis_server, fake, ways, RPM) as (shared, caller):
+        shared.gate.shut()
+        asking = asyncio.create_task(caller.ask())
+        await shared.wait_for(requests=1)
+        state = shared.rig.gateway._state
+        now_s = state.clock.now()
+        state.learnt.note(LimitKey(EndpointId("chat/other/a"), "", "gpt"), 60.0, now_s, sent_s=now_s)
+        shared.gate.open()
+        answer = await asking
+
+    assert (answer.status, ways) == (200, GONE_ON)
 
 
 async def test_a_bug_behind_the_wait_is_answered_and_stops_nobody_else(
