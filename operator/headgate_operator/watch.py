@@ -7,12 +7,17 @@ deletions. Made by `main`.
 Its own loop, because at its end Kopf cancels every task of the loop it ran in. The one subtle rule: Kopf
 shows neither bookmarks nor new lists, so we look at its HTTP responses: its session is ours, and each chunk
 that a watch's response brings is a sign of life.
+
+So are its sockets. asyncio forgets to close a TLS connection that is given up in the very step that opens it,
+and ends the others politely, later than Kopf's loop: we end them before it does.
 """
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import aiohttp
@@ -26,6 +31,8 @@ log = structlog.get_logger()
 STOP_TIMEOUT_S: Final = 8.0
 """Kopf gives its workers two seconds, and hung tasks five."""
 RESTART_S: Final = 1.0
+SOCKETS_S: Final = 1.0
+"""Its loop sees within a turn or two that a socket has ended. A guess, for a machine that is very busy."""
 
 
 class Signs:
@@ -90,6 +97,10 @@ class Watcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
+        self._sockets: set[_Socket] = set()
+        """Those that are open. Of Kopf's thread, as is the next."""
+        self._closed: asyncio.Event | None = None
+        """Set when one is closed."""
         kopf.on.login(registry=registry)(self._login)
 
     @property
@@ -143,14 +154,41 @@ class Watcher:
     async def _operate(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        await kopf.operator(
-            registry=self._registry,
-            settings=self._settings,
-            clusterwide=not self._namespaces,
-            namespaces=self._namespaces,
-            standalone=True,  # with peering, a stranger's object called `default` could freeze us
-            stop_flag=self._stop,
-        )
+        self._closed = asyncio.Event()
+        try:
+            await kopf.operator(
+                registry=self._registry,
+                settings=self._settings,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                standalone=True,  # with peering, a stranger's object called `default` could freeze us
+                stop_flag=self._stop,
+            )
+        finally:
+            await self._end_sockets(self._closed)
+
+    async def _end_sockets(self, closed: asyncio.Event) -> None:
+        """Those that Kopf has left open."""
+        for one in self._sockets:
+            with suppress(OSError):  # the other side has ended it
+                one.shutdown(socket.SHUT_RDWR)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SOCKETS_S):
+                while self._sockets:
+                    closed.clear()
+                    await closed.wait()
+        self._sockets.clear()
+
+    def _make_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = address
+        made = _Socket(family, kind, protocol, on_close=self._note_closed)
+        self._sockets.add(made)
+        return made
+
+    def _note_closed(self, one: "_Socket") -> None:
+        self._sockets.discard(one)
+        if self._closed is not None:
+            self._closed.set()
 
     def _ask_to_stop(self) -> None:
         if self._loop is not None and self._stop is not None and not self._loop.is_closed():
@@ -161,7 +199,9 @@ class Watcher:
         trace = aiohttp.TraceConfig()
         trace.on_request_start.append(self._authorize)
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._connection.ssl_context),
+            connector=aiohttp.TCPConnector(
+                limit=0, ssl=self._connection.ssl_context, socket_factory=self._make_socket
+            ),
             trace_configs=[trace],
             response_class=_tap_responses(self._signs, self._on_answer),
         )
@@ -202,6 +242,20 @@ def _tap_responses(
             return bool(self.content) and self.content.at_eof()
 
     return TappedResponse
+
+
+class _Socket(socket.socket):
+    """Tells when it is closed."""
+
+    def __init__(
+        self, family: int, kind: int, protocol: int, *, on_close: Callable[["_Socket"], None]
+    ) -> None:
+        super().__init__(family, kind, protocol)
+        self._on_close = on_close
+
+    def close(self) -> None:
+        super().close()
+        self._on_close(self)
 
 
 class _TappedContent:

@@ -52,7 +52,9 @@ def test_an_open_loop_sends_at_its_rate_whoever_answers(bench: Bench) -> None:
     results = bench.measure("smoke rate", [Shot(UPSTREAM, UPSTREAM, order)])
 
     (sample,) = results.samples[UPSTREAM]
-    assert 199 <= sample.load.requests <= 201
+    # Longer than asked for where the machine is busy; at the rate all the same.
+    assert sample.load.requests >= 199
+    assert sample.load.requests == pytest.approx(400 * sample.load.seconds, abs=2)
     assert sample.cpu_s == 0
 
 

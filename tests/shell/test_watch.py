@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +29,6 @@ from tests.shell.operators import (
 PLURALS = ("llmproviders", "modelroutes", "tenantquotas", "secrets")
 
 
-class CountedSigns(Signs):
-    """How often each path has answered: its list, its watch's headers, then each chunk."""
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        super().__init__(paths, lambda: None)
-        self.answers = dict.fromkeys(paths, 0)
-
-    def see(self, path: str) -> None:
-        super().see(path)
-        self.answers[path] += 1
-
-
 class Bench:
     """A watcher behind a proxy, and a way to the API server around it."""
 
@@ -49,7 +37,8 @@ class Bench:
         self.namespace = namespace
         self.paths = [watch_path(plural, namespace) for plural in PLURALS]
         self.events: list[tuple[str | None, str]] = []
-        self.signs = CountedSigns(self.paths)
+        self.lists = 0
+        self.signs = Signs(self.paths, self._count_list)
         self.watcher = Watcher(
             proxied.connection,
             build_registry(self._take),
@@ -73,6 +62,9 @@ class Bench:
 
     def _take(self, event: Any) -> None:
         self.events.append((event["type"], event["object"]["metadata"]["name"]))
+
+    def _count_list(self) -> None:
+        self.lists += 1
 
 
 @pytest.fixture
@@ -158,7 +150,6 @@ async def test_a_connection_that_breaks_while_kopf_starts_is_not_its_end(
     faultproxy.resume()
 
     await eventually(lambda: bench.sees("openai"))
-    await eventually(lambda: _watches_all(bench))
 
 
 @pytest.mark.kube
@@ -166,13 +157,16 @@ async def test_kopfs_end_is_an_error_that_says_so(
     start: Callable[[WatchTimes], Bench], cluster: Cluster
 ) -> None:
     bench = start(WatchTimes())
-    await eventually(lambda: _watches_all(bench))
+    await eventually(lambda: _has_listed(bench))
+    opened = set(bench.watcher._sockets)
     bench.watcher._ask_to_stop()
 
     with pytest.raises(RuntimeError) as caught:
         await bench.life
     assert str(caught.value) == "Kopf, which watches the cluster, has ended; this process must start anew"
     assert bench.watcher.ended
+    assert opened
+    assert {one.fileno() for one in opened} == {-1}
 
 
 @pytest.mark.kube
@@ -230,8 +224,5 @@ def test_backoffs_never_end_and_can_be_used_for_every_request() -> None:
         assert all(0 < pause <= 5 for pause in first)
 
 
-async def _watches_all(bench: Bench) -> bool:
-    """Nothing is being connected any more: TLS that is given up half-way ends politely, and later than Kopf's
-    loop.
-    """
-    return all(answers >= 2 for answers in bench.signs.answers.values())
+async def _has_listed(bench: Bench) -> bool:
+    return bench.lists >= 4
