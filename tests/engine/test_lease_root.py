@@ -219,6 +219,30 @@ def test_nothing_is_granted_before_the_other_gateways_have_told_it_too() -> None
     assert isinstance(fits, Reserved)
 
 
+def test_what_is_withheld_while_others_have_to_tell_theirs_may_be_asked_for_again() -> None:
+    """It is no refusal: newcomers wait, as those before them do."""
+    shop = Shop()
+    one, other = shop.open(), shop.open("b")
+    ours, theirs = one.limit(), other.limit()
+    one.take([ours], 1)
+    other.take([theirs], 500)
+    shop.store.forget()
+    for _ in range(3):  # it is not known, tells what it has, asks
+        one.root.press([Claim(ours, 600)])
+        call = one.send()
+        assert call is not None
+        one.hear(call)
+    withheld = one.root.is_recovering, ours.room(shop.now_s), ours.may_ask(shop.now_s, 600)
+    other.root.expect(one.root.epoch)
+    other.beat()
+    one.root.press([Claim(ours, 600)])
+    one.beat()
+    refused = one.root.is_recovering, ours.may_ask(shop.now_s, 600)
+
+    assert (withheld[0], withheld[1] < 600, withheld[2]) == (True, True, True)
+    assert refused == (False, False)
+
+
 def test_a_gateway_that_is_expected_and_knew_the_store_asks_first_how_much_it_remembers() -> None:
     shop = Shop()
     gateway = shop.open()
