@@ -146,16 +146,14 @@ class LeasedLimit:
         self._charge(now_s, 1)
 
     def hold(self, now_s: float, amount: int) -> Batch:
-        units = amount if self._unit == 1 else -(-amount // self._unit)
+        units = self._count_units(amount)
         self._charge(now_s, units)
         self._running += units
         return self._batches.open
 
     def settle(self, batch: Batch, held: int, spent: int) -> None:
         """Called by the batch."""
-        unit = self._unit
-        if unit != 1:
-            held, spent = -(-held // unit), -(-spent // unit)
+        held, spent = self._count_units(held), self._count_units(spent)
         self._running -= held
         refund = held - spent
         if self.place == CONCURRENCY:
@@ -174,8 +172,7 @@ class LeasedLimit:
             batch.amount -= refund
             if not self.shadow:
                 self._grant.balance += refund
-        if not self.is_noted:
-            self.on_use(self)
+        self._note_use()
 
     def wait_for_room(self, now_s: float, need: int = 1) -> float:
         if need <= self.room(now_s):
@@ -309,17 +306,9 @@ class LeasedLimit:
         return self._build(spent, (), Wish(grant.balance, 0, 0), self._journal.take_uncounted(counted))
 
     def apply(
-        self,
-        answer: ScopeAnswer,
-        sequence: int,
-        sent_at_s: float,
-        now_s: float,
-        *,
-        may_be_withheld: bool = False,
+        self, answer: ScopeAnswer, sequence: int, sent_at_s: float, now_s: float, *, withheld: bool
     ) -> None:
-        """sequence: of the call. may_be_withheld: what was not granted may come when the store has recovered,
-        so that asking again is no waste.
-        """
+        """sequence: of the call. withheld: what was not granted may come when the store has recovered."""
         self._news.note_answer(answer, now_s)
         was_edited, self._was_edited = self._was_edited, False
         journal = self._journal
@@ -334,7 +323,7 @@ class LeasedLimit:
         if not was_edited:
             journal.note_doubtful(answer.bucket, sequence, now_s)
         self._grant.note_answer(answer.granted, sent_at_s)
-        need = 0 if may_be_withheld else self._sent_need
+        need = 0 if withheld else self._sent_need
         self._demand.note_answer(answer.granted, need, self._grant.balance, answer.wait_ms, now_s)
         self._note_use()
 
@@ -386,8 +375,7 @@ class LeasedLimit:
             self._grant.balance -= units
         if self.place != CONCURRENCY:
             self._batches.open.amount += units
-        if not self.is_noted:
-            self.on_use(self)
+        self._note_use()
 
     def _note_use(self) -> None:
         if not self.is_noted:

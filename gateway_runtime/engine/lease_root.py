@@ -175,7 +175,7 @@ class LeaseRoot:
             self._asserting = None if self._asserting is None else list(self._known.values())
         self._acknowledged = self._sequence
         for limit, found in zip(asked, answer.scopes, strict=True):
-            limit.apply(found, self._sequence, self._sent_at_s, now_s, may_be_withheld=answer.recovering)
+            limit.apply(found, self._sequence, self._sent_at_s, now_s, withheld=answer.recovering)
         if self._asserting is not None:
             told = {limit.key for limit in asked}
             self._asserting = [limit for limit in self._asserting if limit.key not in told] or None

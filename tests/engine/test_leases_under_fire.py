@@ -72,16 +72,10 @@ class HearsNoLoss(LeasedLimit):
     """What the store has taken back is spent nevertheless."""
 
     def apply(
-        self,
-        answer: ScopeAnswer,
-        sequence: int,
-        sent_at_s: float,
-        now_s: float,
-        *,
-        may_be_withheld: bool = False,
+        self, answer: ScopeAnswer, sequence: int, sent_at_s: float, now_s: float, *, withheld: bool
     ) -> None:
         counted = msgspec.structs.replace(answer, verdict=Verdict.COUNTED)
-        super().apply(counted, sequence, sent_at_s, now_s, may_be_withheld=may_be_withheld)
+        super().apply(counted, sequence, sent_at_s, now_s, withheld=withheld)
 
 
 class RefundsTwice(LeasedLimit):
